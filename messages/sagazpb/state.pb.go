@@ -185,7 +185,6 @@ const (
 	EventKind_EVENT_KIND_COMPENSATION_REJECTED EventKind = 46
 	EventKind_EVENT_KIND_STEP_COMPENSATED      EventKind = 47
 	EventKind_EVENT_KIND_COMPENSATION_SKIPPED  EventKind = 48
-	EventKind_EVENT_KIND_COMPENSATION_STUCK    EventKind = 49
 )
 
 // Enum value maps for EventKind.
@@ -221,7 +220,6 @@ var (
 		46: "EVENT_KIND_COMPENSATION_REJECTED",
 		47: "EVENT_KIND_STEP_COMPENSATED",
 		48: "EVENT_KIND_COMPENSATION_SKIPPED",
-		49: "EVENT_KIND_COMPENSATION_STUCK",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":           0,
@@ -254,7 +252,6 @@ var (
 		"EVENT_KIND_COMPENSATION_REJECTED": 46,
 		"EVENT_KIND_STEP_COMPENSATED":      47,
 		"EVENT_KIND_COMPENSATION_SKIPPED":  48,
-		"EVENT_KIND_COMPENSATION_STUCK":    49,
 	}
 )
 
@@ -837,12 +834,12 @@ type Event struct {
 	Kind          EventKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=sagaz.v1.EventKind" json:"kind,omitempty"`
 	Step          uint32                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"` // position in the plan
 	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
-	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`                         // an error, a reason, a note
-	DueAtUs       int64                  `protobuf:"varint,5,opt,name=due_at_us,json=dueAtUs,proto3" json:"due_at_us,omitempty"` // end of the attempt's timeout, or of the backoff
-	By            string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`                             // operator actions
-	Verb          string                 `protobuf:"bytes,7,opt,name=verb,proto3" json:"verb,omitempty"`                         // operator actions
-	Compensation  bool                   `protobuf:"varint,8,opt,name=compensation,proto3" json:"compensation,omitempty"`        // build failures
-	Initial       *SagaState             `protobuf:"bytes,9,opt,name=initial,proto3" json:"initial,omitempty"`                   // SAGA_STARTED: identity, input, times and tags
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`                               // an error, a reason, a note
+	DueAtUs       int64                  `protobuf:"varint,5,opt,name=due_at_us,json=dueAtUs,proto3" json:"due_at_us,omitempty"`       // end of the attempt's timeout, or of the backoff
+	By            string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`                                   // operator actions
+	Verb          string                 `protobuf:"bytes,7,opt,name=verb,proto3" json:"verb,omitempty"`                               // operator actions
+	Compensation  bool                   `protobuf:"varint,8,opt,name=compensation,proto3" json:"compensation,omitempty"`              // build failures
+	FailedStep    string                 `protobuf:"bytes,9,opt,name=failed_step,json=failedStep,proto3" json:"failed_step,omitempty"` // SAGA_COMPENSATING
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -933,11 +930,11 @@ func (x *Event) GetCompensation() bool {
 	return false
 }
 
-func (x *Event) GetInitial() *SagaState {
+func (x *Event) GetFailedStep() string {
 	if x != nil {
-		return x.Initial
+		return x.FailedStep
 	}
-	return nil
+	return ""
 }
 
 // Transition is a journal entry: what one input changed.
@@ -1061,7 +1058,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x12\n" +
 	"\x04step\x18\x03 \x01(\tR\x04step\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"\x85\x02\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\xf7\x01\n" +
 	"\x05Event\x12'\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x13.sagaz.v1.EventKindR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x18\n" +
@@ -1070,8 +1067,9 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\tdue_at_us\x18\x05 \x01(\x03R\adueAtUs\x12\x0e\n" +
 	"\x02by\x18\x06 \x01(\tR\x02by\x12\x12\n" +
 	"\x04verb\x18\a \x01(\tR\x04verb\x12\"\n" +
-	"\fcompensation\x18\b \x01(\bR\fcompensation\x12-\n" +
-	"\ainitial\x18\t \x01(\v2\x13.sagaz.v1.SagaStateR\ainitial\"J\n" +
+	"\fcompensation\x18\b \x01(\bR\fcompensation\x12\x1f\n" +
+	"\vfailed_step\x18\t \x01(\tR\n" +
+	"failedStep\"J\n" +
 	"\n" +
 	"Transition\x12\x13\n" +
 	"\x05at_us\x18\x01 \x01(\x03R\x04atUs\x12'\n" +
@@ -1096,7 +1094,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"$STEP_STATUS_COMPENSATION_BACKING_OFF\x10\b\x12\x1b\n" +
 	"\x17STEP_STATUS_COMPENSATED\x10\t\x12$\n" +
 	" STEP_STATUS_COMPENSATION_SKIPPED\x10\n" +
-	"*\xe8\a\n" +
+	"*\xc5\a\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17EVENT_KIND_SAGA_STARTED\x10\x01\x12 \n" +
@@ -1128,8 +1126,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	" EVENT_KIND_COMPENSATION_DEFERRED\x10-\x12$\n" +
 	" EVENT_KIND_COMPENSATION_REJECTED\x10.\x12\x1f\n" +
 	"\x1bEVENT_KIND_STEP_COMPENSATED\x10/\x12#\n" +
-	"\x1fEVENT_KIND_COMPENSATION_SKIPPED\x100\x12!\n" +
-	"\x1dEVENT_KIND_COMPENSATION_STUCK\x101B)Z'github.com/sagaz/sagaz/messages/sagazpbb\x06proto3"
+	"\x1fEVENT_KIND_COMPENSATION_SKIPPED\x100B)Z'github.com/sagaz/sagaz/messages/sagazpbb\x06proto3"
 
 var (
 	file_sagaz_v1_state_proto_rawDescOnce sync.Once
@@ -1165,13 +1162,12 @@ var file_sagaz_v1_state_proto_depIdxs = []int32{
 	1, // 4: sagaz.v1.StepState.status:type_name -> sagaz.v1.StepStatus
 	5, // 5: sagaz.v1.StepState.failures:type_name -> sagaz.v1.AttemptFailure
 	2, // 6: sagaz.v1.Event.kind:type_name -> sagaz.v1.EventKind
-	3, // 7: sagaz.v1.Event.initial:type_name -> sagaz.v1.SagaState
-	7, // 8: sagaz.v1.Transition.events:type_name -> sagaz.v1.Event
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	7, // 7: sagaz.v1.Transition.events:type_name -> sagaz.v1.Event
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sagaz_v1_state_proto_init() }

@@ -1,0 +1,183 @@
+package machine
+
+import (
+	"fmt"
+
+	"github.com/sagaz/sagaz/messages/sagazpb"
+)
+
+// settle draws every consequence of what was decided: compensations are built, steps start, the saga turns back or ends.
+func (d *decider) settle() {
+	for changed := true; changed && !Ended(d.s); {
+		before := len(d.events)
+		d.buildCompensations()
+		if d.s.Phase == running {
+			d.turnBack()
+		}
+		if d.s.Phase == running {
+			d.advance()
+		} else if d.s.Phase == compensating {
+			d.undo()
+		}
+		changed = len(d.events) > before
+	}
+	d.showStuck()
+}
+
+// buildCompensations builds what would undo a step as soon as its outcome is settled: from then on no code is needed to undo it.
+func (d *decider) buildCompensations() {
+	for i, st := range d.s.Steps {
+		if !d.lacksCompensation(i) || st.BuildError != "" && !d.rebuild {
+			continue
+		}
+		command, err := []byte(nil), d.noCode()
+		if d.b != nil {
+			command, err = d.b.BuildCompensation(d.s, i)
+		}
+		if err != nil {
+			d.buildFailed(i, true, err)
+			continue
+		}
+		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_COMPENSATION_BUILT, Step: uint32(i), Payload: command})
+	}
+}
+
+// lacksCompensation says whether a step may have happened and what would undo it is not built yet.
+func (d *decider) lacksCompensation(i int) bool {
+	st := d.s.Steps[i]
+	return d.p.Steps[i].Compensation != nil && (st.Status == succeeded || st.Status == inDoubt) && !st.CompensationBuilt && !st.CompensationWaived
+}
+
+func (d *decider) turnBack() {
+	for i, st := range d.s.Steps {
+		name := d.p.Steps[i].Name
+		switch {
+		case st.Status == rejected && !d.forwardOnly(i):
+			d.turn(name, st.Error)
+			return
+		case st.Status == inDoubt:
+			d.turn(name, fmt.Sprintf("no answer after %d attempts: %s", st.Attempts, st.Error))
+			return
+		}
+	}
+}
+
+func (d *decider) advance() {
+	done := true
+	for i, st := range d.s.Steps {
+		if !d.passed(i) {
+			done = false
+		}
+		if st.Status != waiting || d.b == nil || st.BuildError != "" && !d.rebuild || !d.ready(i) {
+			continue
+		}
+		command, skip, err := d.b.BuildCommand(d.s, i)
+		switch {
+		case err != nil:
+			d.buildFailed(i, false, err)
+		case skip:
+			d.step(sagazpb.EventKind_EVENT_KIND_STEP_SKIPPED, i, "")
+		default:
+			d.send(sagazpb.EventKind_EVENT_KIND_STEP_STARTED, i, command)
+		}
+	}
+	if !done || d.b == nil || d.s.ResultError != "" && !d.rebuild {
+		return
+	}
+	var result []byte
+	if d.p.HasResult {
+		var err error
+		if result, err = d.b.BuildResult(d.s); err != nil {
+			if text := clip(err.Error()); text != d.s.ResultError {
+				d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_RESULT_FAILED, Text: text})
+			}
+			return
+		}
+	}
+	d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_SAGA_COMPLETED, Payload: result})
+}
+
+// passed says whether the steps after i need not wait for it any more.
+func (d *decider) passed(i int) bool {
+	st := d.s.Steps[i]
+	return st.Status == skipped || st.Status == succeeded && !d.lacksCompensation(i)
+}
+
+func (d *decider) ready(i int) bool {
+	for _, a := range d.p.Steps[i].After {
+		if !d.passed(a) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *decider) undo() {
+	settled := true
+	for i, st := range d.s.Steps {
+		if st.Status == backingOff { // its attempts may have happened, and there will be no more
+			d.step(sagazpb.EventKind_EVENT_KIND_STEP_IN_DOUBT, i, "")
+			return // its compensation is built before anything else
+		}
+		if d.undone(i) {
+			continue
+		}
+		settled = false
+		if (st.Status == succeeded || st.Status == inDoubt) && st.CompensationBuilt && d.dependentsUndone(i) {
+			d.send(sagazpb.EventKind_EVENT_KIND_COMPENSATION_STARTED, i, nil)
+		}
+	}
+	if settled {
+		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_SAGA_COMPENSATED})
+	}
+}
+
+// undone says whether a step stands in nobody's way any more: compensated, never happened, or without compensation.
+func (d *decider) undone(i int) bool {
+	st := d.s.Steps[i]
+	switch st.Status {
+	case waiting, rejected, skipped, compensated, compensationSkipped:
+		return true
+	case succeeded, inDoubt:
+		return d.p.Steps[i].Compensation == nil || st.CompensationWaived
+	default:
+		return false
+	}
+}
+
+func (d *decider) dependentsUndone(i int) bool {
+	for _, j := range d.p.Dependents(i) {
+		if !d.undone(j) {
+			return false
+		}
+	}
+	return true
+}
+
+// showStuck makes the saga's own mark follow its steps'.
+func (d *decider) showStuck() {
+	if Ended(d.s) {
+		return
+	}
+	stuck := d.s.ResultError != ""
+	for _, st := range d.s.Steps {
+		stuck = stuck || st.Stuck != "" || st.BuildError != ""
+	}
+	switch {
+	case stuck && !d.s.Stuck:
+		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_SAGA_STUCK})
+	case !stuck && d.s.Stuck:
+		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_SAGA_UNSTUCK})
+	}
+}
+
+// buildFailed records that user code could not build something, once per text: a restart that fails in the same way writes nothing.
+func (d *decider) buildFailed(i int, undo bool, err error) {
+	if text := clip(err.Error()); text != d.s.Steps[i].BuildError {
+		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_BUILD_FAILED, Step: uint32(i), Text: text, Compensation: undo})
+	}
+}
+
+func (d *decider) noCode() error {
+	return fmt.Errorf("this build has no definition %s v%d of the shape that the saga was started with", d.p.Name, d.p.Version)
+}
