@@ -159,9 +159,10 @@ func (d *decider) showStuck() {
 	if Ended(d.s) {
 		return
 	}
-	stuck := d.s.ResultError != ""
-	for _, st := range d.s.Steps {
-		stuck = stuck || st.Stuck != "" || st.BuildError != ""
+	forward := d.s.Phase == running
+	stuck := forward && d.s.ResultError != ""
+	for _, st := range d.s.Steps { // a saga that turned back needs no more commands
+		stuck = stuck || st.Stuck != "" || st.BuildError != "" && (forward || st.Status != waiting)
 	}
 	switch {
 	case stuck && !d.s.Stuck:

@@ -1,0 +1,281 @@
+package actors
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/persistence"
+)
+
+// checkpointEntries is after how many journal entries a snapshot is written.
+const checkpointEntries = 64
+
+// host is what a saga needs of the node it lives on.
+type host interface {
+	moment() machine.Moment
+	definition(fingerprint []byte) (Definition, bool)
+	commit(op persistence.Op) error
+	checkpoint(row persistence.Saga, done func())
+	load(id string, done func(*persistence.Record, error))
+	send(s *saga, c *sagazpb.Command)
+	wake(s *saga, at time.Time) // one wake-up a saga: a later call replaces an earlier one; the zero time cancels it
+	ended(s *sagazpb.SagaState)
+	problem(text string, id string, err error)
+	idleAfter() time.Duration
+	halted() bool // nothing is sent: the node drains, or is a tool
+}
+
+// request is a question to a saga and the way back.
+type request struct {
+	*sagazpb.SagaRequest
+	answer func(*sagazpb.SagaResponse)
+}
+
+// saga is one instance while it is in memory. It has no lock: its actor calls it with one thing at a time.
+// While a commit, a load or the last snapshot before sleep is under way, everything else is parked.
+type saga struct {
+	host  host
+	owner any // the actor around it
+	id    string
+	shard int
+
+	def   Definition
+	state *sagazpb.SagaState // nil until it is loaded or started
+
+	busy      stage
+	parked    []any
+	events    []*sagazpb.Event // of the transition in flight
+	current   any              // the input in flight, taken again after a conflict
+	starting  *request
+	waiters   []awaiter
+	asleep    bool // the row says asleep or not begun: the next commit must wake it
+	entries   int  // journal entries since the last snapshot
+	shown     persistence.Status
+	idleAt    time.Time
+	timer     timer
+	snapshots int  // on their way
+	release   bool // nothing is left to do: the shard may let go
+}
+
+// stage is what a saga waits for before it takes the next message.
+type stage int
+
+const (
+	free stage = iota
+	loading
+	committing
+	fallingAsleep
+	dead // fenced or closed: nothing more happens here
+)
+
+type awaiter struct {
+	request request
+	since   time.Time
+}
+
+// Messages of a saga to itself.
+type (
+	loaded struct {
+		record *persistence.Record
+		err    error
+	}
+	committed    struct{ err error }
+	tick         struct{}
+	checkpointed struct{ version uint64 }
+	drain        struct{ done func() }
+)
+
+// handle takes one message to its end.
+func (s *saga) handle(msg any) {
+	s.take(msg)
+	for s.busy == free && len(s.parked) > 0 {
+		next := s.parked[0]
+		s.parked[0] = nil
+		s.parked = s.parked[1:]
+		s.take(next)
+	}
+	if len(s.parked) == 0 {
+		s.parked = nil
+	}
+}
+
+func (s *saga) take(msg any) {
+	switch msg := msg.(type) {
+	case *loaded:
+		s.onLoaded(msg)
+		return
+	case *committed:
+		s.onCommitted(msg.err)
+		return
+	case *checkpointed:
+		s.onCheckpointed(msg.version)
+		return
+	}
+	if s.busy == dead {
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, "this node is closing")
+		return
+	}
+	if s.state == nil && s.busy == free {
+		if r, ok := msg.(*request); ok && r.GetStart() != nil {
+			s.start(r)
+			return
+		}
+		s.reload()
+	}
+	if s.busy != free {
+		s.parked = append(s.parked, msg)
+		return
+	}
+	switch msg := msg.(type) {
+	case *request:
+		s.onRequest(msg)
+	case *sagazpb.Reply:
+		s.apply(msg, reply(msg))
+	case *tick:
+		s.onTick()
+	case *drain:
+		msg.done()
+	}
+}
+
+func (s *saga) onRequest(r *request) {
+	switch {
+	case r.GetStart() != nil:
+		s.answerStart(r)
+	case r.GetAwait() != nil:
+		if machine.Ended(s.state) {
+			r.answer(s.outcome(r))
+			return
+		}
+		s.waiters = append(s.waiters, awaiter{request: *r, since: s.host.moment().Now})
+	case r.GetOperate() != nil:
+		s.operate(r)
+	}
+}
+
+func (s *saga) operate(r *request) {
+	in, err := verb(r.GetOperate())
+	if err != nil {
+		s.refuse(r, sagazpb.Refusal_REFUSAL_INVALID, err.Error())
+		return
+	}
+	s.apply(r, in)
+}
+
+// apply runs an input through the machine and commits what it decided. msg is where the input came from.
+func (s *saga) apply(msg any, in machine.Input) {
+	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.moment(), in)
+	if err != nil {
+		if r, ok := msg.(*request); ok {
+			r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId, Refusal: refusal(err), Text: err.Error()})
+		}
+		s.rest()
+		return
+	}
+	if len(events) == 0 {
+		s.acknowledge(msg)
+		s.rest()
+		return
+	}
+	data, err := proto.Marshal(&sagazpb.Transition{AtUs: s.state.UpdatedAtUs, Events: events})
+	if err == nil {
+		err = s.host.commit(persistence.Op{
+			Entry: &persistence.Entry{SagaID: s.id, Version: s.state.Version, Data: data},
+			Wake:  s.asleep, Done: s.owner.(persistence.Waiter),
+		})
+	}
+	s.busy, s.events, s.current = committing, events, msg
+	if err != nil {
+		s.onCommitted(err)
+	}
+}
+
+func (s *saga) onCommitted(err error) {
+	msg, events := s.current, s.events
+	s.busy, s.current, s.events = free, nil, nil
+	switch {
+	case err == nil:
+	case s.starting != nil:
+		s.startFailed(err)
+		return
+	case errors.Is(err, persistence.ErrConflict):
+		s.host.problem("another writer moved the saga: loading it again", s.id, err)
+		s.parked = append([]any{msg}, s.parked...)
+		s.reload()
+		return
+	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_UNAVAILABLE, err.Error())
+		s.die()
+		return
+	default:
+		s.host.problem("the store refused a transition", s.id, err)
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_INVALID, err.Error())
+		s.reload()
+		return
+	}
+	s.asleep = false
+	if r := s.starting; r != nil {
+		s.starting = nil
+		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId})
+	} else {
+		s.entries++
+		s.acknowledge(msg)
+	}
+	s.act(events)
+}
+
+// act releases what became durable: commands, the end, the next wake-up, a snapshot.
+func (s *saga) act(events []*sagazpb.Event) {
+	if s.def.Builder == nil {
+		events = nil // it may have been left alone until now: whatever is in flight must be asked for
+	}
+	s.sendAll(machine.Sends(s.state, events))
+	status := Status(s.state)
+	if machine.Ended(s.state) {
+		s.host.ended(s.state)
+		for _, w := range s.waiters {
+			w.request.answer(s.outcome(&w.request))
+		}
+		s.waiters = nil
+	}
+	if status != s.shown || s.entries >= checkpointEntries {
+		s.shown, s.entries = status, 0
+		s.snapshot(false)
+	}
+	s.rest()
+}
+
+func (s *saga) sendAll(sends []machine.Send) {
+	if len(sends) == 0 || s.host.halted() || s.leftAlone() {
+		return
+	}
+	now := s.host.moment().Now
+	for _, send := range sends {
+		c := machine.Command(s.def.Plan, s.state, send, now)
+		c.Shard = uint32(s.shard)
+		if c.TimeToLiveUs > 0 {
+			s.host.send(s, c)
+		}
+	}
+}
+
+// leftAlone says whether this build cannot carry the saga forward: its definition is known from data alone.
+func (s *saga) leftAlone() bool {
+	return s.def.Builder == nil && s.state.Phase == sagazpb.SagaPhase_SAGA_PHASE_RUNNING
+}
+
+func (s *saga) die() {
+	for _, w := range s.waiters {
+		s.refuse(&w.request, sagazpb.Refusal_REFUSAL_CLOSED, "this node is closing")
+	}
+	parked := s.parked
+	s.busy, s.waiters, s.parked = dead, nil, nil
+	s.host.wake(s, time.Time{})
+	for _, msg := range parked {
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, "this node is closing")
+	}
+}

@@ -1,0 +1,74 @@
+package actors
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/persistence"
+)
+
+// start makes a new saga without asking whether one of that id exists: the insert will say so.
+func (s *saga) start(r *request) {
+	in := r.GetStart()
+	def, ok := s.host.definition(in.Fingerprint)
+	if !ok || def.Builder == nil {
+		s.refuse(r, sagazpb.Refusal_REFUSAL_UNKNOWN_DEFINITION, "the node was opened without this definition")
+		s.release = true
+		return
+	}
+	s.def = def
+	state, events := machine.Start(def.Plan, def.Builder, s.host.moment(), machine.StartParams{ID: s.id, Input: in.Input, Tags: in.Tags})
+	row, err := Row(state, s.shard)
+	if err == nil {
+		err = s.host.commit(persistence.Op{Start: &row, Done: s.owner.(persistence.Waiter)})
+	}
+	s.state, s.shown = state, row.Status
+	s.busy, s.events, s.starting = committing, events, r
+	if err != nil {
+		s.onCommitted(err)
+	}
+}
+
+func (s *saga) startFailed(err error) {
+	r := s.starting
+	s.starting, s.state = nil, nil
+	if errors.Is(err, persistence.ErrDuplicate) {
+		s.parked = append([]any{r}, s.parked...)
+		s.reload() // the answer depends on what is stored
+		return
+	}
+	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Text: err.Error(), Refusal: sagazpb.Refusal_REFUSAL_INVALID}
+	switch {
+	case errors.Is(err, persistence.ErrOverloaded):
+		answer.Refusal = sagazpb.Refusal_REFUSAL_OVERLOADED
+	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
+		answer.Refusal = sagazpb.Refusal_REFUSAL_UNAVAILABLE
+	}
+	r.answer(answer)
+	s.release = true
+}
+
+// answerStart answers a start under an id that is taken: the same definition and an equal input mean the same saga.
+func (s *saga) answerStart(r *request) {
+	in := r.GetStart()
+	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Existing: true}
+	switch {
+	case !bytes.Equal(in.Fingerprint, s.state.Fingerprint) && !s.sameName(in.Fingerprint):
+		answer.Refusal = sagazpb.Refusal_REFUSAL_ID_IN_USE
+		answer.Text = fmt.Sprintf("saga %s exists already, of definition %s", s.id, s.state.Definition)
+	case !bytes.Equal(in.Input, s.state.Input):
+		answer.Refusal = sagazpb.Refusal_REFUSAL_ID_IN_USE
+		answer.Text = fmt.Sprintf("saga %s exists already, with another input", s.id)
+	}
+	r.answer(answer)
+	s.rest()
+}
+
+// sameName says whether a start by a newer version of the definition means the saga that an older one began.
+func (s *saga) sameName(fingerprint []byte) bool {
+	def, ok := s.host.definition(fingerprint)
+	return ok && def.Plan.Name == s.state.Definition
+}

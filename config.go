@@ -1,0 +1,123 @@
+package sagaz
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/persistence/memory"
+	"github.com/sagaz/sagaz/persistence/postgres"
+	"github.com/sagaz/sagaz/persistence/sqlite"
+)
+
+// Config says what a node is made of. The zero value is a node on ./sagaz.db that runs nothing.
+type Config struct {
+	// Store is where sagas are kept: "postgres://…" (any DSN that pgx takes), "sqlite:///absolute/path.db", "sqlite://relative/path.db",
+	// or "memory:" (gone with the process). Defaults to "sqlite://sagaz.db".
+	Store string
+
+	// Sagas are the definitions that this node can start and carry on. Several versions of one name may stand side by side.
+	Sagas []AnyDefinition
+
+	// Participants are the services that run in this process.
+	Participants []*Participant
+
+	// Migrate brings a Postgres schema to this binary's version on Open. Embedded stores always do. Defaults to false: run `sagaz migrate`.
+	Migrate bool
+
+	// Logger takes the lines for operators. Defaults to slog.Default().
+	Logger *slog.Logger
+
+	// Retention is how long sagas are kept after their end. Defaults to 7 days; negative keeps them for ever.
+	Retention time.Duration
+
+	// IdleAfter is how long a saga stays in memory while no command of it is in flight. Defaults to 10 s.
+	IdleAfter time.Duration
+
+	// MaxLive bounds the sagas in memory; beyond it Start returns ErrOverloaded. Defaults to 200,000.
+	MaxLive int
+
+	// StartTimeout bounds how long Start waits for its commit; then it returns ErrUnavailable. Defaults to 10 s.
+	StartTimeout time.Duration
+
+	// DrainTimeout bounds how long Close waits for handlers in flight. Defaults to 10 s.
+	DrainTimeout time.Duration
+
+	// Paused makes a node for tools: it answers Get, List and operator verbs and stores what they decide, but recovers, sends and wakes nothing.
+	Paused bool
+}
+
+const defaultStore = "sqlite://sagaz.db"
+
+func (c Config) withDefaults() Config {
+	if c.Store == "" {
+		c.Store = defaultStore
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Retention == 0 {
+		c.Retention = 7 * 24 * time.Hour
+	}
+	c.Retention = max(c.Retention, 0)
+	c.IdleAfter = orDefault(c.IdleAfter, 10*time.Second)
+	c.StartTimeout = orDefault(c.StartTimeout, 10*time.Second)
+	c.DrainTimeout = orDefault(c.DrainTimeout, 10*time.Second)
+	c.MaxLive = orDefault(c.MaxLive, 200_000)
+	return c
+}
+
+func orDefault[T int | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+// openStore opens the engine that a store URL names.
+func openStore(ctx context.Context, url string, migrate bool) (persistence.Store, error) {
+	switch {
+	case url == "memory:":
+		return memory.New(0), nil
+	case isPostgres(url):
+		return postgres.Open(ctx, url, postgres.Options{Migrate: migrate})
+	case strings.HasPrefix(url, "sqlite://"):
+		return sqlite.Open(ctx, sqlitePath(url))
+	}
+	return nil, unknownStore(url)
+}
+
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+func sqlitePath(url string) string { return strings.TrimPrefix(url, "sqlite://") }
+
+func unknownStore(url string) error {
+	scheme, _, _ := strings.Cut(url, ":") // the rest may hold a password
+	return fmt.Errorf("%w: store URL with scheme %q: use postgres://…, sqlite:///path/to/file.db or memory:", ErrInvalid, scheme)
+}
+
+// Migrate brings the schema of a store to this binary's version. It is safe to run from several processes at once. A memory store has none.
+func Migrate(ctx context.Context, store string) error {
+	if isPostgres(store) {
+		return postgres.Migrate(ctx, store, "")
+	}
+	s, err := openStore(ctx, store, true)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func memberName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

@@ -1,0 +1,79 @@
+package layers
+
+import "strings"
+
+// module is the path that the imports of the house's own packages begin with.
+const module = "github.com/sagaz/sagaz"
+
+// room is a folder and everything below it, up to a folder that is a room of its own.
+type room struct {
+	// path is relative to the root of the module; the root package is ".".
+	path string
+	// imports names the rooms this one may import, besides itself.
+	imports []string
+}
+
+// rooms is the plan of the house: what each room may import, written out in full so that a new arrow is a visible change.
+// A folder that is not listed may import anything and be imported by nothing that is listed, tests excepted.
+var rooms = []room{
+	{path: "messages"},
+	{path: "internal/panics"}, // a leaf: how a panic of user code becomes an error
+	{path: "internal/plan", imports: []string{"messages"}},
+	{path: "internal/machine", imports: []string{"messages", "internal/plan"}},
+	{path: "persistence", imports: []string{"messages", "internal/plan", "internal/machine"}},
+	{path: "actors", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence"}},
+	{path: "cluster", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors"}},
+	{path: "inbox", imports: []string{"messages"}},
+	{path: "transport", imports: []string{"messages"}},
+	{path: "telemetry", imports: []string{"messages", "internal/plan", "internal/machine", "persistence", "actors", "cluster"}},
+	{path: ".", imports: rootImports},
+	{path: "console", imports: aboveRoot},
+	{path: "sagaztest", imports: aboveRoot},
+	{path: "cli", imports: append([]string{"console", "sagaztest"}, aboveRoot...)},
+	{path: "cmd", imports: append([]string{"cli", "console", "sagaztest", "examples"}, aboveRoot...)},
+	{path: "examples", imports: append([]string{"cli", "console", "sagaztest"}, aboveRoot...)},
+	// Help for tests: they stand beside the house.
+	{path: "internal/testpg"},
+	{path: "internal/layers"},
+}
+
+var (
+	rootImports = []string{
+		"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "cluster", "inbox", "transport", "telemetry",
+	}
+	aboveRoot = append([]string{"."}, rootImports...)
+)
+
+// banned is what a room must not use although the compiler would let it.
+type banned struct {
+	room string
+	// imports that are not allowed at all.
+	imports []string
+	// selectors, as package path and name, that are not allowed of an allowed import.
+	selectors []string
+	// concurrency forbids go statements, channels and select.
+	concurrency bool
+	why         string
+}
+
+// bans holds what keeps a room pure.
+var bans = []banned{{
+	room:    "internal/machine",
+	imports: []string{"context", "math/rand", "math/rand/v2", "crypto/rand", "os", "net", "sync", "sync/atomic"},
+	selectors: []string{
+		"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc", "time.NewTimer", "time.NewTicker", "time.Tick",
+	},
+	concurrency: true,
+	why:         "the machine is data in, data out: time and chance come in with the input",
+}}
+
+// roomOf returns the listed room that a folder lies in, or "" for none. The root package has no folders below it.
+func roomOf(dir string) string {
+	best := ""
+	for _, r := range rooms {
+		if (dir == r.path || r.path != "." && strings.HasPrefix(dir, r.path+"/")) && len(r.path) > len(best) {
+			best = r.path
+		}
+	}
+	return best
+}

@@ -1,0 +1,163 @@
+package sagaz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sagaz/sagaz/actors"
+	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/persistence"
+)
+
+// Node runs sagas and participants over one store. Make one with Open; it is safe for concurrent use.
+type Node struct {
+	Inspector
+	cfg     Config
+	runtime *actors.Runtime
+	close   sync.Once
+	closed  error
+}
+
+// Open joins the store and carries on whatever was under way there; recovery runs behind it. Errors: ErrInvalid (store URL, participants),
+// ErrInUse (another node holds the store), ErrSchema (run `sagaz migrate`, or a newer binary), or what the store says when it cannot be reached.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg = cfg.withDefaults()
+	registry, err := newRegistry(cfg.Sagas)
+	if err != nil {
+		return nil, err
+	}
+	participants, err := checkParticipants(cfg.Participants)
+	if err != nil {
+		return nil, err
+	}
+	store, err := openStore(ctx, cfg.Store, cfg.Migrate)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	runtime, err := start(ctx, cfg, store, registry, participants)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), store.Close())
+	}
+	return &Node{Inspector: Inspector{store: store, registry: registry}, cfg: cfg, runtime: runtime}, nil
+}
+
+func newRegistry(defs []AnyDefinition) (*actors.Registry, error) {
+	var list []actors.Definition
+	for _, d := range defs {
+		p, b := d.definition()
+		list = append(list, actors.Definition{Plan: p, Builder: b})
+	}
+	registry, err := actors.NewRegistry(list)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return registry, nil
+}
+
+func checkParticipants(list []*Participant) ([]actors.Participant, error) {
+	var participants []actors.Participant
+	for _, p := range list {
+		if err := p.check(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		participants = append(participants, p.runtime())
+	}
+	return participants, nil
+}
+
+func start(ctx context.Context, cfg Config, store persistence.Store, registry *actors.Registry, participants []actors.Participant) (*actors.Runtime, error) {
+	if !cfg.Paused {
+		for _, p := range cfg.Participants {
+			if err := p.migrate(ctx); err != nil {
+				return nil, fmt.Errorf("participant %s: %w", p.name, err)
+			}
+		}
+	}
+	rows, err := registry.Stored()
+	if err != nil {
+		return nil, err
+	}
+	stored, err := store.Definitions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := registry.AddStored(stored); err != nil {
+		return nil, err
+	}
+	runtime, err := actors.Start(ctx, actors.Config{
+		Store: store, Registry: registry, Definitions: rows, Participants: participants, Clock: actors.NewClock(), Logger: cfg.Logger,
+		Member:    persistence.Member{Name: memberName(), Sole: true},
+		IdleAfter: cfg.IdleAfter, Retention: cfg.Retention, MaxLive: cfg.MaxLive, Paused: cfg.Paused,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return runtime, nil
+}
+
+// Close drains the node: no further command is sent, handlers in flight get DrainTimeout (or until ctx ends, if that is sooner), what they
+// answered is stored, and the store is left. Sagas that have not ended carry on when the store is opened again. It is idempotent.
+func (n *Node) Close(ctx context.Context) error {
+	n.close.Do(func() {
+		drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
+		defer cancel()
+		n.closed = errors.Join(n.runtime.Close(drain), n.store.Close())
+	})
+	return n.closed
+}
+
+// Lost is closed when the store has declared this node dead, because another took its place: nothing of it is stored any more. Close it then.
+func (n *Node) Lost() <-chan struct{} { return n.runtime.Lost() }
+
+// Live returns how many sagas are in memory.
+func (n *Node) Live() int { return n.runtime.Live() }
+
+// Cancel turns a running saga back. ErrPastPivot once its pivot has started. A saga that is turning back already is left as it is.
+func (n *Node) Cancel(ctx context.Context, id, reason string) error {
+	return n.operate(ctx, &sagazpb.OperateSaga{SagaId: id, Verb: sagazpb.Verb_VERB_CANCEL, Note: reason})
+}
+
+// Retry makes a stuck saga try at once what it waits for, also what user code failed to build. ErrNotStuck.
+func (n *Node) Retry(ctx context.Context, id, note string) error {
+	return n.operate(ctx, &sagazpb.OperateSaga{SagaId: id, Verb: sagazpb.Verb_VERB_RETRY, Note: note})
+}
+
+// Skip makes a stuck saga go on without a step, or without its compensation, whichever it is stuck with. The note is kept in its history
+// and must say why. ErrNotStuck; ErrInvalid without a note, for the pivot, or when nothing about the step can be skipped.
+func (n *Node) Skip(ctx context.Context, id, step, note string) error {
+	return n.operate(ctx, &sagazpb.OperateSaga{SagaId: id, Verb: sagazpb.Verb_VERB_SKIP, Step: step, Note: note})
+}
+
+// Abandon ends a stuck saga as it is. The note is kept in its history and must say why. ErrNotStuck; ErrInvalid without a note.
+func (n *Node) Abandon(ctx context.Context, id, note string) error {
+	return n.operate(ctx, &sagazpb.OperateSaga{SagaId: id, Verb: sagazpb.Verb_VERB_ABANDON, Note: note})
+}
+
+// maxNoteBytes bounds what operators write: it is kept with the saga.
+const maxNoteBytes = 2000
+
+func (n *Node) operate(ctx context.Context, op *sagazpb.OperateSaga) error {
+	if err := checkID(op.SagaId); err != nil {
+		return err
+	}
+	if len(op.Note) > maxNoteBytes {
+		return fmt.Errorf("%w: the note has %d bytes, the limit is %d: shorten it", ErrInvalid, len(op.Note), maxNoteBytes)
+	}
+	op.By = memberName()
+	_, err := n.request(ctx, op.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Operate{Operate: op}})
+	return err
+}
+
+func (n *Node) request(ctx context.Context, id string, r *sagazpb.SagaRequest) (*sagazpb.SagaResponse, error) {
+	resp, err := n.runtime.Request(ctx, id, r)
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: %w", id, err)
+	}
+	return resp, refused(id, resp)
+}
+
+// awaitAgain is how often Wait repeats its question: a saga forgets who does not.
+const awaitAgain = 20 * time.Second

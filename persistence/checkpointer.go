@@ -1,0 +1,204 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// CheckpointerOptions tune a Checkpointer. Zero fields take the defaults.
+type CheckpointerOptions struct {
+	Interval time.Duration // how long a snapshot waits for company. Default 50 ms
+	MaxRows  int           // of one transaction; so many waiting snapshots are written at once. Default 1,000
+	Logger   *slog.Logger  // Default slog.Default()
+}
+
+// Checkpointer writes snapshots behind the commits. Of a saga that comes again before it was written only the newest snapshot is.
+// What waits is bounded by the sagas in memory: an ended saga stays until its snapshot is durable.
+type Checkpointer struct {
+	store  Store
+	opts   CheckpointerOptions
+	ctx    context.Context
+	cancel context.CancelFunc
+	full   chan struct{}
+	done   chan struct{}
+
+	mu      sync.Mutex
+	waiting map[string]*snapshot
+	order   []string
+	writing bool
+	closed  bool
+	idle    []chan struct{}
+}
+
+type snapshot struct {
+	saga Saga
+	done []func()
+}
+
+// NewCheckpointer starts a checkpointer on a store that a member has joined.
+func NewCheckpointer(store Store, opts CheckpointerOptions) *Checkpointer {
+	if opts.Interval <= 0 {
+		opts.Interval = 50 * time.Millisecond
+	}
+	if opts.MaxRows <= 0 {
+		opts.MaxRows = 1_000
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Checkpointer{
+		store: store, opts: opts, ctx: ctx, cancel: cancel,
+		full: make(chan struct{}, 1), done: make(chan struct{}), waiting: map[string]*snapshot{},
+	}
+	go c.run()
+	return c
+}
+
+// Submit takes a snapshot; done is called, from another goroutine, once it or a newer one is durable. False after Close: done is never called then.
+func (c *Checkpointer) Submit(s Saga, done func()) bool {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return false
+	}
+	w := c.waiting[s.ID]
+	if w == nil {
+		w = &snapshot{saga: s}
+		c.waiting[s.ID] = w
+		c.order = append(c.order, s.ID)
+	} else if s.Version >= w.saga.Version {
+		w.saga = s
+	}
+	w.done = append(w.done, done)
+	full := len(c.order) >= c.opts.MaxRows
+	c.mu.Unlock()
+	if full {
+		c.kick()
+	}
+	return true
+}
+
+func (c *Checkpointer) kick() {
+	select {
+	case c.full <- struct{}{}:
+	default:
+	}
+}
+
+// Lag returns how many snapshots wait.
+func (c *Checkpointer) Lag() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.order)
+}
+
+// Flush waits until everything that was submitted is durable, or ctx ends.
+func (c *Checkpointer) Flush(ctx context.Context) error {
+	c.mu.Lock()
+	if len(c.order) == 0 && !c.writing {
+		c.mu.Unlock()
+		return nil
+	}
+	idle := make(chan struct{})
+	c.idle = append(c.idle, idle)
+	c.mu.Unlock()
+	c.kick()
+	select {
+	case <-idle:
+		return nil
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("flush the checkpointer: %w", context.Cause(ctx))
+	}
+}
+
+// Close stops the checkpointer; snapshots that wait are dropped: their journal entries stay. It is idempotent.
+func (c *Checkpointer) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	<-c.done
+}
+
+func (c *Checkpointer) run() {
+	defer close(c.done)
+	tick := time.NewTicker(c.opts.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-c.full:
+		case <-c.ctx.Done():
+			return
+		}
+		for batch := c.take(); len(batch) > 0; batch = c.take() {
+			if !c.write(batch) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Checkpointer) take() []*snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.order), c.opts.MaxRows)
+	c.writing = n > 0
+	if n == 0 {
+		for _, idle := range c.idle {
+			close(idle)
+		}
+		c.idle = nil
+		return nil
+	}
+	batch := make([]*snapshot, n)
+	for i, id := range c.order[:n] {
+		batch[i] = c.waiting[id]
+		delete(c.waiting, id)
+	}
+	c.order = append(c.order[:0], c.order[n:]...)
+	return batch
+}
+
+// write repeats until the snapshots are durable; false when that will not happen any more.
+func (c *Checkpointer) write(batch []*snapshot) bool {
+	rows := make([]Saga, len(batch))
+	for i, s := range batch {
+		rows[i] = s.saga
+	}
+	backoff, failing := initialBackoff, false
+	for {
+		err := c.store.Checkpoint(c.ctx, rows)
+		if err == nil {
+			break
+		}
+		if c.ctx.Err() != nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrClosed) {
+			return false
+		}
+		if !failing {
+			c.opts.Logger.Error("snapshots wait for the store", "rows", len(rows), "error", err)
+		}
+		failing = true
+		pause := time.NewTimer(backoff)
+		select {
+		case <-pause.C:
+		case <-c.ctx.Done():
+			pause.Stop()
+			return false
+		}
+		backoff = min(2*backoff, time.Second)
+	}
+	for _, s := range batch {
+		for _, done := range s.done {
+			done()
+		}
+	}
+	return true
+}

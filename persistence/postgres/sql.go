@@ -1,0 +1,86 @@
+package postgres
+
+import "strings"
+
+// statements are the texts of the hot path, with the schema in place. Where a predicate spells out statuses,
+// it does so as the partial index of the migration does: otherwise the index is not used.
+type statements struct {
+	fence, start, append, wake         string
+	startedBy, appendedBy              string
+	snapshot, trim                     string
+	insertOne, recover, journal, load  string
+	due, notBegun, list, deleteEnded   string
+	saveDefinitions, definitions       string
+	holder, others, expire, kill, join string
+	sweep, heartbeat, leave            string
+}
+
+const columns = `s.id, s.shard, s.definition, s.definition_version, s.fingerprint, s.status, s.version,
+	s.begun, s.asleep, s.wake_at, s.started_at, s.updated_at, s.ended_at, s.tags`
+
+func newStatements(schema string) statements {
+	q := func(sql string) string { return strings.ReplaceAll(sql, "sagaz.", schema+".") }
+	return statements{
+		fence: q(`SELECT sagaz.fence($1)`),
+		start: q(`INSERT INTO sagaz.sagas (id, shard, definition, definition_version, fingerprint, status, version, state,
+				begun, asleep, wake_at, started_at, updated_at, ended_at, tags, writer, batch)
+			SELECT u.a, u.b, u.c, u.d, u.e, u.f, u.g, u.h, u.i, u.j, u.k, u.l, u.m, u.n, u.o::jsonb, $16::bigint, $17::bigint
+			FROM unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::bytea[], $6::smallint[], $7::bigint[], $8::bytea[],
+				$9::bool[], $10::bool[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::text[])
+				u (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o)
+			ON CONFLICT (id) DO NOTHING`),
+		append: q(`INSERT INTO sagaz.journal (saga_id, version, data, writer, batch)
+			SELECT u.*, $4::bigint, $5::bigint FROM unnest($1::text[], $2::bigint[], $3::bytea[]) u`),
+		wake: q(`UPDATE sagaz.sagas SET asleep = false, wake_at = NULL, begun = true
+			WHERE id = ANY($1::text[]) AND (asleep OR NOT begun)`),
+		startedBy: q(`SELECT id FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $2 AND batch = $3`),
+		appendedBy: q(`SELECT count(*) FROM unnest($1::text[], $2::bigint[]) u (id, version)
+			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $3 AND j.batch = $4`),
+
+		snapshot: q(`UPDATE sagaz.sagas s SET status = u.status, version = u.version, state = u.state, begun = u.begun,
+				asleep = u.asleep, wake_at = u.wake_at, updated_at = u.updated_at, ended_at = u.ended_at, tags = u.tags::jsonb
+			FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bytea[], $5::bool[], $6::bool[],
+				$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[])
+				u (id, status, version, state, begun, asleep, wake_at, updated_at, ended_at, tags)
+			WHERE s.id = u.id AND s.version <= u.version`),
+		trim: q(`DELETE FROM sagaz.journal j USING unnest($1::text[], $2::bigint[]) u (id, version)
+			WHERE j.saga_id = u.id AND j.version <= u.version`),
+
+		insertOne: q(`INSERT INTO sagaz.sagas (id, shard, definition, definition_version, fingerprint, status, version, state,
+				begun, asleep, wake_at, started_at, updated_at, ended_at, tags, writer, batch)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, false, $9, $10, $11, $12, $13, $14::jsonb, 0, 0)
+			ON CONFLICT (id) DO NOTHING`),
+		recover: q(`SELECT ` + columns + `, s.state FROM sagaz.sagas s
+			WHERE s.shard = $1 AND s.status IN (1, 2, 6) AND NOT s.asleep
+				AND s.started_at >= $2 AND (s.started_at > $2 OR s.id > $3)
+			ORDER BY s.started_at, s.id LIMIT $4`),
+		journal: q(`SELECT u.n, j.version, j.data FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY u (id, version, n)
+			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version > u.version ORDER BY u.n, j.version`),
+		load: q(`SELECT ` + columns + `, s.state FROM sagaz.sagas s WHERE s.id = $1`),
+		due: q(`SELECT id, shard FROM sagaz.sagas
+			WHERE asleep AND wake_at IS NOT NULL AND wake_at <= $1 AND status IN (1, 2, 6) ORDER BY wake_at, id LIMIT $2`),
+		notBegun: q(`SELECT id, shard FROM sagaz.sagas WHERE NOT begun ORDER BY started_at, id LIMIT $1`),
+		list:     q(`SELECT ` + columns + ` FROM sagaz.sagas s WHERE true`),
+		deleteEnded: q(`WITH gone AS (
+				DELETE FROM sagaz.sagas WHERE id IN (
+					SELECT id FROM sagaz.sagas WHERE ended_at IS NOT NULL AND ended_at < $1 AND status IN (3, 4, 5)
+					ORDER BY ended_at LIMIT $2)
+				RETURNING id),
+			trimmed AS (DELETE FROM sagaz.journal j USING gone WHERE j.saga_id = gone.id)
+			SELECT count(*) FROM gone`),
+		saveDefinitions: q(`INSERT INTO sagaz.definitions (fingerprint, name, version, plan)
+			SELECT * FROM unnest($1::bytea[], $2::text[], $3::int[], $4::bytea[]) ON CONFLICT DO NOTHING`),
+		definitions: q(`SELECT fingerprint, name, version, plan FROM sagaz.definitions ORDER BY name, version, fingerprint`),
+
+		holder: q(`SELECT name, clock_timestamp() - heartbeat_at FROM sagaz.members WHERE alive ORDER BY heartbeat_at DESC LIMIT 1`),
+		others: q(`SELECT name, clock_timestamp() - heartbeat_at FROM sagaz.members
+			WHERE alive AND NOT sole AND heartbeat_at > clock_timestamp() - $1::interval ORDER BY heartbeat_at DESC LIMIT 1`),
+		expire: q(`UPDATE sagaz.members SET alive = false WHERE alive AND heartbeat_at < clock_timestamp() - $1::interval`),
+		kill:   q(`UPDATE sagaz.members SET alive = false WHERE alive`),
+		join: q(`INSERT INTO sagaz.members (heartbeat_at, joined_at, sole, alive, name)
+			VALUES (clock_timestamp(), clock_timestamp(), $1, true, $2) RETURNING id`),
+		sweep:     q(`DELETE FROM sagaz.members WHERE NOT alive AND heartbeat_at < clock_timestamp() - interval '30 days'`),
+		heartbeat: q(`UPDATE sagaz.members SET heartbeat_at = clock_timestamp() WHERE id = $1 AND alive`),
+		leave:     q(`UPDATE sagaz.members SET alive = false WHERE id = $1 AND alive`),
+	}
+}

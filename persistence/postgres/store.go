@@ -1,0 +1,219 @@
+// Package postgres is the persistence.Store on PostgreSQL 13 or newer.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sagaz/sagaz/persistence"
+)
+
+// Options of Open. The zero value works.
+type Options struct {
+	// Schema holds the tables. Default "sagaz".
+	Schema string
+	// MaxConns bounds the pool that reads. Commits, checkpoints and the membership have a connection each besides. Default 4.
+	MaxConns int
+	// ConnectTimeout is how long Open waits for a server that does not answer. Default 5 s.
+	ConnectTimeout time.Duration
+	// Migrate brings the schema to this binary's version first.
+	Migrate bool
+}
+
+// Store implements persistence.Store. Make it with Open.
+type Store struct {
+	schema string
+	shards int
+	pool   *pgxpool.Pool
+	sql    statements
+	cfg    *pgx.ConnConfig
+
+	commits     link
+	checkpoints link
+	args        commitArgs // of the one commit in flight, guarded by commits' lock
+	snapshots   commitArgs // likewise, by checkpoints' lock
+
+	member  atomic.Int64 // 0 before Join: no row has this id, so that the fence refuses
+	mu      sync.Mutex
+	joined  []*membership
+	closed  bool
+	closing sync.Once
+}
+
+var _ persistence.Store = (*Store)(nil)
+
+// Open connects to the database. It waits up to Options.ConnectTimeout for the server; then the error wraps persistence.ErrUnavailable.
+// A schema that is missing, older or newer is an error that wraps persistence.ErrSchema and names the way out.
+func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
+	cfg, schema, err := parse(dsn, opts.Schema)
+	if err != nil {
+		return nil, err
+	}
+	if opts.ConnectTimeout <= 0 {
+		opts.ConnectTimeout = 5 * time.Second
+	}
+	if opts.MaxConns <= 0 {
+		opts.MaxConns = 4
+	}
+	conn, err := await(ctx, cfg, opts.ConnectTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if opts.Migrate {
+		if err := Migrate(ctx, dsn, schema); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkSchema(ctx, conn, schema); err != nil {
+		return nil, err
+	}
+	s := &Store{schema: schema, sql: newStatements(schema), cfg: cfg}
+	s.commits.cfg = writing(cfg)
+	s.checkpoints.cfg = s.commits.cfg
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+schema+".shards").Scan(&s.shards); err != nil {
+		return nil, fmt.Errorf("count shards: %w", err)
+	}
+	pc, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	pc.ConnConfig = cfg.Copy()
+	pc.MaxConns = int32(min(opts.MaxConns, 1000))
+	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Shards is the number of rows of the table shards.
+func (s *Store) Shards() int { return s.shards }
+
+// Close closes every connection, which also ends the heartbeat. The member's row stays alive until it expires or is taken over.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		joined := s.joined
+		s.mu.Unlock()
+		for _, m := range joined {
+			m.stop()
+		}
+		s.commits.close()
+		s.checkpoints.close()
+		s.pool.Close()
+	})
+	return nil
+}
+
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+func parse(dsn, schema string) (*pgx.ConnConfig, string, error) {
+	if schema == "" {
+		schema = "sagaz"
+	}
+	if !schemaName.MatchString(schema) {
+		return nil, "", fmt.Errorf("schema %q: %w", schema, errSchemaName)
+	}
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, "", fmt.Errorf("data source name: %w", err)
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "sagaz"
+	}
+	// The fence and ON CONFLICT must see what others committed while they waited.
+	cfg.RuntimeParams["default_transaction_isolation"] = "read committed"
+	// A vanished client's backend must let go of its locks soon: whoever takes over waits for them.
+	cfg.RuntimeParams["tcp_keepalives_idle"] = "5"
+	cfg.RuntimeParams["tcp_keepalives_interval"] = "2"
+	cfg.RuntimeParams["tcp_keepalives_count"] = "3"
+	return cfg, schema, nil
+}
+
+// writing pins the plans of the writing connections: one for any number of rows, and always by the keys. A plan that was made
+// while the tables were empty would read them from end to end, and stay.
+func writing(cfg *pgx.ConnConfig) *pgx.ConnConfig {
+	cfg = cfg.Copy()
+	cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	cfg.RuntimeParams["enable_seqscan"] = "off"
+	cfg.RuntimeParams["enable_hashjoin"] = "off"
+	cfg.RuntimeParams["enable_mergejoin"] = "off"
+	return cfg
+}
+
+// await connects, again and again while the server is not there; other refusals (password, no such database) are final.
+func await(ctx context.Context, cfg *pgx.ConnConfig, timeout time.Duration) (*pgx.Conn, error) {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		conn, err := pgx.ConnectConfig(bounded, cfg)
+		if err == nil {
+			return conn, nil
+		}
+		var pgErr *pgconn.PgError
+		if errors.As(err, &pgErr) && !strings.HasPrefix(pgErr.Code, "57") && !strings.HasPrefix(pgErr.Code, "53") {
+			return nil, fmt.Errorf("connect: %w", err)
+		}
+		select {
+		case <-bounded.Done():
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("connect: %w", ctx.Err())
+			}
+			return nil, fmt.Errorf("%w: no answer from %s:%d within %v: %w", persistence.ErrUnavailable, cfg.Host, cfg.Port, timeout, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// link is one connection for one purpose, made when it is needed and made anew after it broke.
+type link struct {
+	mu     sync.Mutex
+	cfg    *pgx.ConnConfig
+	conn   *pgx.Conn
+	closed bool
+}
+
+// get returns the connection. The caller holds mu.
+func (l *link) get(ctx context.Context) (*pgx.Conn, error) {
+	if l.closed {
+		return nil, persistence.ErrClosed
+	}
+	if l.conn != nil && !l.conn.IsClosed() {
+		return l.conn, nil
+	}
+	conn, err := pgx.ConnectConfig(ctx, l.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	l.conn = conn
+	return conn, nil
+}
+
+// drop gives up the connection after an error of unknown extent. The caller holds mu.
+func (l *link) drop() {
+	if l.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = l.conn.Close(ctx)
+	l.conn = nil
+}
+
+func (l *link) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.drop()
+}
