@@ -99,7 +99,7 @@ func sqlitePath(url string) string { return strings.TrimPrefix(url, "sqlite://")
 
 func unknownStore(url string) error {
 	scheme, _, _ := strings.Cut(url, ":") // the rest may hold a password
-	return fmt.Errorf("%w: store URL with scheme %q: use postgres://…, sqlite:///path/to/file.db or memory:", ErrInvalid, scheme)
+	return fmt.Errorf("%w: store URL with scheme %q (there are postgres, sqlite and memory: see Config.Store)", ErrInvalid, scheme)
 }
 
 // Migrate brings the schema of a store to this binary's version. It is safe to run from several processes at once. A memory store has none.

@@ -28,7 +28,7 @@ type (
 	releaseStock struct{ Reservation string }
 	shipOrder    struct{ Bin string }
 	shipped      struct{ Tracking string }
-	hidden       struct{ secret string }
+	hidden       struct{ secret string } //nolint:unused // what it is about: a field that nobody can see
 )
 
 var (
@@ -282,7 +282,7 @@ func TestUserCodeFails(t *testing.T) {
 		Step(s, "beside", noneCmd, func(_ placeOrder, r Results) messages.None { quote.From(r); return messages.None{} })
 		Step(s, "foreign", noneCmd, func(_ placeOrder, r Results) messages.None { other.From(r); return messages.None{} })
 		Step(s, "panics", noneCmd, func(placeOrder, Results) messages.None { panic(errors.New("no card")) })
-		Step(s, "derefs", noneCmd, func(placeOrder, Results) messages.None { var p *placeOrder; _ = p.Card; return messages.None{} })
+		Step(s, "derefs", noneCmd, func(placeOrder, Results) messages.None { var p *placeOrder; _ = p.Card; return messages.None{} }) //nolint:govet // the bug it is about
 		Step(s, "big", textCmd, func(placeOrder, Results) text { return text{string(make([]byte, messages.MaxPayloadBytes))} })
 		Step(s, "asks", noneCmd, nothing[placeOrder], When(func(_ placeOrder, r Results) bool { return quote.Skipped(r) }))
 		Step(s, "early", noneCmd, func(_ placeOrder, r Results) messages.None { quote.From(r); return messages.None{} }, After(quote))

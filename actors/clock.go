@@ -1,3 +1,7 @@
+// Package actors runs sagas: shard, saga and participant actors on Proto.Actor, the timers that wake them, recovery, and the drain.
+//
+// What a saga decides is in internal/machine, what is kept is in persistence; here one waits for the other: decide, commit, act.
+// The types that decide something (saga, Server, timers) know no actor; the actors around them turn mailbox messages into calls.
 package actors
 
 import "time"

@@ -76,15 +76,13 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	rt.client = newClient(rt.system)
 	for _, p := range cfg.Participants {
 		if err := rt.spawnParticipant(p); err != nil {
-			rt.stop(ctx)
-			return nil, err
+			return nil, errors.Join(err, rt.stop(ctx))
 		}
 	}
 	for i := range cfg.Store.Shards() {
 		pid, err := rt.system.Root.SpawnNamed(newShardProps(rt, i), fmt.Sprintf("sagaz.shard/%d", i))
 		if err != nil {
-			rt.stop(ctx)
-			return nil, fmt.Errorf("spawn shard %d: %w", i, err)
+			return nil, errors.Join(fmt.Errorf("spawn shard %d: %w", i, err), rt.stop(ctx))
 		}
 		rt.shards = append(rt.shards, pid)
 	}

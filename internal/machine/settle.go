@@ -14,9 +14,10 @@ func (d *decider) settle() {
 		if d.s.Phase == running {
 			d.turnBack()
 		}
-		if d.s.Phase == running {
+		switch d.s.Phase {
+		case running:
 			d.advance()
-		} else if d.s.Phase == compensating {
+		case compensating:
 			d.undo()
 		}
 		changed = len(d.events) > before

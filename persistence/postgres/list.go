@@ -25,7 +25,8 @@ func (s *Store) List(ctx context.Context, q persistence.Query) ([]persistence.Sa
 		return nil, fmt.Errorf("list sagas: %w", err)
 	}
 	sagas, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (saga persistence.Saga, err error) {
-		return saga, scan(row, &saga)
+		err = scan(row, &saga)
+		return saga, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list sagas: %w", err)
