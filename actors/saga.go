@@ -104,6 +104,7 @@ func (s *saga) handle(msg any) {
 }
 
 func (s *saga) take(msg any) {
+	s.release = false // something happens: whoever comes to rest sets it again
 	switch msg := msg.(type) {
 	case *loaded:
 		s.onLoaded(msg)
@@ -151,7 +152,9 @@ func (s *saga) onRequest(r *request) {
 			r.answer(s.outcome(r))
 			return
 		}
-		s.waiters = append(s.waiters, awaiter{request: *r, since: s.host.moment().Now})
+		now := s.host.moment().Now
+		s.awaited(now)
+		s.waiters = append(s.waiters, awaiter{request: *r, since: now})
 	case r.GetOperate() != nil:
 		s.operate(r)
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/sagaz/sagaz/persistence"
 )
 
+// reloadAfter is how long a saga waits before it asks a store again that did not answer.
+const reloadAfter = time.Second
+
 func (s *saga) reload() {
 	s.busy, s.state = loading, nil
 	s.host.wake(s, time.Time{})
@@ -23,21 +26,23 @@ type loader interface {
 
 func (s *saga) onLoaded(msg *loaded) {
 	s.busy = free
-	err := msg.err
-	if err == nil {
-		err = s.restore(msg.record)
+	err, code := msg.err, sagazpb.Refusal_REFUSAL_UNAVAILABLE
+	switch {
+	case errors.Is(err, persistence.ErrNotFound):
+		s.release, code = true, sagazpb.Refusal_REFUSAL_NOT_FOUND
+	case err != nil: // it may be in the middle of something: tried again until the store answers
+		s.host.wake(s, s.host.moment().Now.Add(reloadAfter))
+	default:
+		if err = s.restore(msg.record); err == nil {
+			return
+		}
+		s.release = true
 	}
-	if err == nil {
-		return
-	}
-	code := sagazpb.Refusal_REFUSAL_UNAVAILABLE
-	if errors.Is(err, persistence.ErrNotFound) {
-		code = sagazpb.Refusal_REFUSAL_NOT_FOUND
-	} else {
+	if code != sagazpb.Refusal_REFUSAL_NOT_FOUND {
 		s.host.problem("a saga cannot be loaded", s.id, err)
 	}
 	parked := s.parked
-	s.parked, s.release = nil, true
+	s.parked = nil
 	for _, m := range parked {
 		s.refuse(m, code, err.Error())
 	}

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"log/slog"
 
 	"github.com/pressly/goose/v3"
 
@@ -15,25 +16,72 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-func migrate(ctx context.Context, db *sql.DB) error {
+// Version is the schema version that this binary works with: the newest migration's number.
+const Version = 1
+
+// migrate brings the schema to Version. It locks the file meanwhile: a node that works on it must not lose the schema it knows.
+func migrate(ctx context.Context, db *sql.DB, path string) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir, goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return err
 	}
-	stored, err := p.GetDBVersion(ctx)
+	stored, err := storedVersion(ctx, db)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return err
 	}
-	sources := p.ListSources()
-	if newest := sources[len(sources)-1].Version; stored > newest {
-		return fmt.Errorf("%w: the file has schema %d, this binary knows %d: use a newer binary", persistence.ErrSchema, stored, newest)
+	if stored == Version {
+		return nil
 	}
+	if stored > Version {
+		return schemaError(stored)
+	}
+	lock, err := take(path)
+	if err != nil {
+		return fmt.Errorf("migrate from version %d to %d: %w", stored, Version, err)
+	}
+	defer lock.Close()
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return fmt.Errorf("migrate from version %d to %d: %w", stored, Version, err)
 	}
 	return nil
+}
+
+// checkSchema compares the stored version with ours.
+func checkSchema(ctx context.Context, db *sql.DB) error {
+	stored, err := storedVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	if stored != Version {
+		return schemaError(stored)
+	}
+	return nil
+}
+
+func storedVersion(ctx context.Context, db *sql.DB) (version int64, err error) {
+	var found bool
+	err = db.QueryRowContext(ctx, `SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'goose_db_version'`).Scan(&found)
+	if err == nil && found {
+		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the schema's version: %w", err)
+	}
+	return version, nil
+}
+
+func schemaError(stored int64) error {
+	switch {
+	case stored == 0:
+		return fmt.Errorf("%w: the file has no schema, this binary works with version %d", persistence.ErrSchema, Version)
+	case stored < Version:
+		return fmt.Errorf("%w: the file has version %d, this binary works with version %d: start a node on it first", persistence.ErrSchema, stored, Version)
+	default:
+		return fmt.Errorf("%w: the file has version %d, this binary works with version %d: use a newer binary", persistence.ErrSchema, stored, Version)
+	}
 }

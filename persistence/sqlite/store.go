@@ -29,25 +29,27 @@ type Store struct {
 	member atomic.Int64 // 0: not joined; no row has this id, so that the fence refuses
 
 	mu     sync.Mutex
+	joined []*membership // keeps the lock files from the garbage collector
 	closed bool
 }
 
 var _ persistence.Store = (*Store)(nil)
 
 // Open opens or makes the file and brings its schema to this binary's version. The folder must exist. A schema that is newer is an error
-// that wraps persistence.ErrSchema. Only Join takes the file for this process alone.
+// that wraps persistence.ErrSchema. Only Join, and a migration while it runs, take the file for this process alone.
 func Open(ctx context.Context, path string) (*Store, error) {
 	write, err := connect(path, "rwc", 1)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, write); err != nil {
+	if err := migrate(ctx, write, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite file %s: %w", path, err), write.Close())
 	}
 	return finish(ctx, path, write)
 }
 
-// OpenReadOnly opens an existing file for inspection, also while a node works on it. Whatever writes fails.
+// OpenReadOnly opens an existing file for inspection, also while a node works on it. Whatever writes fails. It migrates nothing: a schema that is
+// not this binary's is an error that wraps persistence.ErrSchema.
 func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("sqlite file %s: %w", path, err)
@@ -56,9 +58,13 @@ func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkSchema(ctx, write); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite file %s: %w", path, err), write.Close())
+	}
 	return finish(ctx, path, write)
 }
 
+// finish takes over write, also when it fails.
 func finish(ctx context.Context, path string, write *sql.DB) (*Store, error) {
 	read, err := connect(path, "ro", readers)
 	if err != nil {
@@ -80,6 +86,7 @@ func connect(path, mode string, conns int) (*sql.DB, error) {
 	q := url.Values{"mode": {mode}, "_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)"}}
 	if mode == "ro" {
 		q.Set("_pragma", "busy_timeout(5000)")
+		q.Add("_pragma", "query_only(1)")
 	} else {
 		q.Set("_txlock", "immediate")
 	}
@@ -95,7 +102,7 @@ func connect(path, mode string, conns int) (*sql.DB, error) {
 // Shards implements persistence.Store.
 func (s *Store) Shards() int { return s.shards }
 
-// Close implements persistence.Store.
+// Close implements persistence.Store. It releases the lock as the end of the process would: the member's row stays, and the next to join marks it dead.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,5 +110,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	return errors.Join(s.read.Close(), s.write.Close())
+	err := errors.Join(s.read.Close(), s.write.Close())
+	for _, m := range s.joined {
+		err = errors.Join(err, m.release())
+	}
+	return err
 }

@@ -35,10 +35,10 @@ CREATE TABLE sagas (
 	writer             INTEGER NOT NULL,
 	batch              INTEGER NOT NULL
 );
-CREATE INDEX sagas_live ON sagas (shard, started_at, id) WHERE ended_at = 0 AND asleep = 0;
-CREATE INDEX sagas_asleep ON sagas (wake_at) WHERE asleep = 1;
-CREATE INDEX sagas_not_begun ON sagas (started_at) WHERE begun = 0;
-CREATE INDEX sagas_ended ON sagas (ended_at) WHERE ended_at > 0;
+CREATE INDEX sagas_live ON sagas (shard, started_at, id) WHERE status IN (1, 2, 6) AND asleep = 0;
+CREATE INDEX sagas_due ON sagas (wake_at, id) WHERE asleep = 1 AND wake_at <> 0;
+CREATE INDEX sagas_not_begun ON sagas (started_at, id) WHERE begun = 0;
+CREATE INDEX sagas_ended ON sagas (ended_at) WHERE ended_at <> 0;
 CREATE INDEX sagas_started ON sagas (started_at, id);
 
 CREATE TABLE journal (
