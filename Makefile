@@ -11,10 +11,8 @@ WITHPG := go run ./internal/testpg/cmd/withpg
 # What `make test` runs; override to narrow, e.g. `make test PKG=./inbox/... TESTFLAGS=-v`.
 PKG ?= ./...
 TESTFLAGS ?=
-# How long a benchmark runs and which ones, e.g. `make bench BENCHTIME=10s BENCH=Start BENCHPKG=./inbox`.
-BENCHTIME ?= 3s
-BENCH ?= .
-BENCHPKG ?= ./bench
+# Flags of the benchmark, e.g. `make bench BENCHFLAGS="-sagas 100000"`.
+BENCHFLAGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -33,8 +31,9 @@ test: setup ## run all tests with the race detector, against a throw-away Postgr
 	$(WITHPG) go test -race -timeout 15m $(TESTFLAGS) $(PKG)
 
 .PHONY: bench
-bench: setup ## run the benchmarks against a throw-away Postgres
-	$(WITHPG) go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) $(BENCHPKG)
+bench: setup ## three no-op steps beside their floor, on a throw-away Postgres and on SQLite
+	$(WITHPG) go run ./bench $(BENCHFLAGS)
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 8000 $(BENCHFLAGS)
 
 .PHONY: lint
 lint: ## check formatting and run the linters of .golangci.yml
