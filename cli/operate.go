@@ -89,6 +89,8 @@ func operate(cmd *cobra.Command, app App, store, id string, verb func(*sagaz.Nod
 		return err
 	}
 	fmt.Fprint(cmd.OutOrStdout(), timeline(info))
-	fmt.Fprintln(cmd.OutOrStdout(), "stored; the node that opens this store next carries it out")
+	if info.EndedAt.IsZero() {
+		fmt.Fprintln(cmd.OutOrStdout(), "stored; the node that opens this store next carries it out")
+	}
 	return nil
 }

@@ -111,10 +111,11 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 	duplicates := s.insert(b.Starts, own)
 	for _, e := range b.Entries {
 		r := s.sagas[e.SagaID]
-		if i := r.find(e.Version); i < len(r.journal) && r.journal[i].Version == e.Version {
+		i := r.find(e.Version)
+		if i < len(r.journal) && r.journal[i].Version == e.Version {
 			continue // this batch was committed before
 		}
-		r.journal = append(r.journal, entry{Entry: persistence.Entry{SagaID: e.SagaID, Version: e.Version, Data: bytes.Clone(e.Data)}, origin: own})
+		r.journal = slices.Insert(r.journal, i, entry{Entry: persistence.Entry{SagaID: e.SagaID, Version: e.Version, Data: bytes.Clone(e.Data)}, origin: own})
 	}
 	for _, id := range b.Wakes {
 		if r := s.sagas[id]; r != nil {

@@ -160,3 +160,16 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 	_, err = Open(t.Context(), filepath.Join(t.TempDir(), "no", "folder.db"))
 	require.ErrorContains(t, err, "folder.db")
 }
+
+func TestAFileInUseIsNotMigrated(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	lock, err := take(path)
+	require.NoError(t, err)
+	_, err = Open(t.Context(), path)
+	require.ErrorIs(t, err, persistence.ErrInUse)
+	_, err = OpenReadOnly(t.Context(), path)
+	require.ErrorIs(t, err, persistence.ErrSchema)
+	require.NoError(t, lock.Close())
+	opened(t, path)
+}

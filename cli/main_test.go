@@ -1,0 +1,9 @@
+package cli_test
+
+import (
+	"testing"
+
+	"github.com/sagaz/sagaz/internal/testpg"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
