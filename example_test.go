@@ -166,14 +166,14 @@ func ExampleNode_Get() {
 	}
 	fmt.Println(info.Status)
 	for _, step := range info.Steps {
-		fmt.Println(step.Name, step.Status, step.Error)
+		fmt.Println(step.Name, step.Status)
 	}
 	// Output:
 	// rented: standing
 	// ended: rental-4/rent
 	// compensated
 	// rent compensated
-	// pay rejected over the limit
+	// pay rejected
 }
 
 // A step may have a policy of its own, and a condition.

@@ -36,7 +36,8 @@ type decider struct {
 	b       Builder
 	at      int64 // µs
 	jitter  float64
-	rebuild bool // failed builds are tried again
+	rebuild bool         // failed builds are tried again, each once: asked holds those that failed again
+	asked   map[int]bool // by step; resultBuild is the saga's result
 	events  []*sagazpb.Event
 }
 
@@ -95,6 +96,9 @@ func (d *decider) reply(r Reply) error {
 		return nil
 	case sagazpb.Outcome_OUTCOME_REJECTED:
 		if !current { // an older attempt cannot speak for the one in flight
+			return ErrSettled
+		}
+		if pending && st.DueAtUs == 0 { // a compensation that was rejected waits for a person: this is its reply once more
 			return ErrSettled
 		}
 		d.rejected(i, r)
@@ -173,6 +177,7 @@ func (d *decider) deferred(i int, undo bool, text string, absent bool) {
 }
 
 func (d *decider) tick() {
+	var again []int // backoffs that are over
 	for i, st := range d.s.Steps {
 		if st.DueAtUs == 0 || st.DueAtUs > d.at {
 			continue
@@ -182,16 +187,25 @@ func (d *decider) tick() {
 			d.failed(i, false, fmt.Sprintf("no reply within %s", d.command(i, false).Timeout), 0)
 		case stepCompensating:
 			d.failed(i, true, fmt.Sprintf("no reply within %s", d.command(i, true).Timeout), 0)
-		case backingOff:
-			d.send(sagazpb.EventKind_EVENT_KIND_STEP_RETRIED, i, nil)
-		case compensationBackingOff:
-			d.send(sagazpb.EventKind_EVENT_KIND_COMPENSATION_RETRIED, i, nil)
+		case backingOff, compensationBackingOff:
+			again = append(again, i)
 		}
 	}
 	if d.s.Phase == running && d.s.DeadlineAtUs != 0 && d.s.DeadlineAtUs <= d.at {
 		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_DEADLINE_PASSED})
 		if !d.pivotStarted() {
 			d.turn("", fmt.Sprintf("the deadline of %s passed", d.p.Deadline))
+		}
+	}
+	if d.s.Phase == running {
+		d.turnBack() // before anything is sent again: a saga that turns back retries no step
+	}
+	for _, i := range again {
+		switch undo := d.s.Steps[i].Status == compensationBackingOff; {
+		case undo:
+			d.send(sagazpb.EventKind_EVENT_KIND_COMPENSATION_RETRIED, i, nil)
+		case d.s.Phase == running:
+			d.send(sagazpb.EventKind_EVENT_KIND_STEP_RETRIED, i, nil)
 		}
 	}
 }
@@ -214,28 +228,8 @@ func (d *decider) command(i int, undo bool) *plan.Command {
 	return &d.p.Steps[i].Command
 }
 
-// backoff is the wait after the nth try in a row: doubling, bounded, ±20 %.
-func (d *decider) backoff(c *plan.Command, n int) time.Duration {
-	wait := c.MaxBackoff
-	if n-1 < 32 {
-		if w := c.InitialBackoff << (n - 1); w > 0 {
-			wait = min(w, wait)
-		}
-	}
-	return time.Duration(float64(wait) * (0.8 + 0.4*d.jitter))
-}
-
 func (d *decider) forwardOnly(i int) bool { return d.p.PastPivot(i) && i != d.p.Pivot() }
 
 func (d *decider) pivotStarted() bool {
 	return d.p.Pivot() >= 0 && d.s.Steps[d.p.Pivot()].Status != waiting
-}
-
-// clip bounds a text that is kept with the saga.
-func clip(text string) string {
-	const limit = 2048
-	if len(text) <= limit {
-		return text
-	}
-	return text[:limit] + "…"
 }

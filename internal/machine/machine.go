@@ -69,12 +69,20 @@ func Apply(p *plan.Plan, s *sagazpb.SagaState, b Builder, m Moment, in Input) ([
 	return d.events, nil
 }
 
-// Replay brings s forward by a transition that was decided before.
+// Replay brings s forward by a transition that was decided before. On an error s is unchanged.
 func Replay(p *plan.Plan, s *sagazpb.SagaState, t *sagazpb.Transition) error {
+	if len(s.Steps) != len(p.Steps) {
+		return fmt.Errorf("saga %s has %d steps, its plan %s v%d has %d", s.Id, len(s.Steps), p.Name, p.Version, len(p.Steps))
+	}
 	for _, e := range t.Events {
+		if _, known := sagazpb.EventKind_name[int32(e.Kind)]; !known || e.Kind == sagazpb.EventKind_EVENT_KIND_UNSPECIFIED {
+			return fmt.Errorf("saga %s, version %d: event kind %d is unknown: a newer build wrote it", s.Id, s.Version+1, e.Kind)
+		}
 		if int(e.Step) >= len(p.Steps) {
 			return fmt.Errorf("saga %s, version %d: event %s names step %d of %d", s.Id, s.Version+1, e.Kind, e.Step, len(p.Steps))
 		}
+	}
+	for _, e := range t.Events {
 		evolve(s, t.AtUs, e)
 	}
 	s.Version++
@@ -89,7 +97,8 @@ func Resume(p *plan.Plan, s *sagazpb.SagaState, now time.Time) {
 		if undoing(st.Status) && p.Steps[i].Compensation != nil {
 			c = p.Steps[i].Compensation
 		}
-		if latest := now.Add(max(c.Timeout, c.MaxBackoff, MaxRetryAfter) * 6 / 5).UnixMicro(); st.DueAtUs > latest {
+		longest := min(max(c.Timeout, c.MaxBackoff, MaxRetryAfter), maxWait)
+		if latest := now.Add(longest * 6 / 5).UnixMicro(); st.DueAtUs > latest {
 			st.DueAtUs = latest
 		}
 	}

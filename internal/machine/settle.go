@@ -28,7 +28,7 @@ func (d *decider) settle() {
 // buildCompensations builds what would undo a step as soon as its outcome is settled: from then on no code is needed to undo it.
 func (d *decider) buildCompensations() {
 	for i, st := range d.s.Steps {
-		if !d.lacksCompensation(i) || st.BuildError != "" && !d.rebuild {
+		if !d.lacksCompensation(i) || !d.mayAsk(i, st.BuildError) {
 			continue
 		}
 		command, err := []byte(nil), d.noCode()
@@ -69,7 +69,7 @@ func (d *decider) advance() {
 		if !d.passed(i) {
 			done = false
 		}
-		if st.Status != waiting || d.b == nil || st.BuildError != "" && !d.rebuild || !d.ready(i) {
+		if st.Status != waiting || d.b == nil || !d.mayAsk(i, st.BuildError) || !d.ready(i) {
 			continue
 		}
 		command, skip, err := d.b.BuildCommand(d.s, i)
@@ -82,13 +82,14 @@ func (d *decider) advance() {
 			d.send(sagazpb.EventKind_EVENT_KIND_STEP_STARTED, i, command)
 		}
 	}
-	if !done || d.b == nil || d.s.ResultError != "" && !d.rebuild {
+	if !done || d.b == nil || !d.mayAsk(resultBuild, d.s.ResultError) {
 		return
 	}
 	var result []byte
 	if d.p.HasResult {
 		var err error
 		if result, err = d.b.BuildResult(d.s); err != nil {
+			d.markAsked(resultBuild)
 			if text := clip(err.Error()); text != d.s.ResultError {
 				d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_RESULT_FAILED, Text: text})
 			}
@@ -175,6 +176,7 @@ func (d *decider) showStuck() {
 
 // buildFailed records that user code could not build something, once per text: a restart that fails in the same way writes nothing.
 func (d *decider) buildFailed(i int, undo bool, err error) {
+	d.markAsked(i)
 	if text := clip(err.Error()); text != d.s.Steps[i].BuildError {
 		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_BUILD_FAILED, Step: uint32(i), Text: text, Compensation: undo})
 	}
@@ -182,4 +184,20 @@ func (d *decider) buildFailed(i int, undo bool, err error) {
 
 func (d *decider) noCode() error {
 	return fmt.Errorf("this build has no definition %s v%d of the shape that the saga was started with", d.p.Name, d.p.Version)
+}
+
+// resultBuild stands for the saga's result among the builds, which go by their step.
+const resultBuild = -1
+
+// mayAsk says whether user code may be asked for a build that failed before with the given text: only when a newer build may be there,
+// and once per input, because a bug may word its error differently each time.
+func (d *decider) mayAsk(build int, failed string) bool {
+	return failed == "" || d.rebuild && !d.asked[build]
+}
+
+func (d *decider) markAsked(build int) {
+	if d.asked == nil {
+		d.asked = make(map[int]bool)
+	}
+	d.asked[build] = true
 }
