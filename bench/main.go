@@ -88,7 +88,7 @@ func measureFloor(ctx context.Context, url string, sagas, concurrency int) (figu
 	if err != nil {
 		return figures{}, err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	member, err := store.Join(ctx, persistence.Member{Name: "floor", Sole: true})
 	if err != nil {
 		return figures{}, err
@@ -141,7 +141,7 @@ func measureNode(ctx context.Context, url, mode string, sagas, concurrency int) 
 	if err != nil {
 		return figures{}, err
 	}
-	defer node.Close(ctx)
+	defer func() { _ = node.Close(ctx) }()
 	begin, cpu := time.Now(), cpuTime()
 	took, err := load(ctx, node, fmt.Sprintf("%s-%d-", mode, begin.UnixNano()), mode == "compensated", sagas, concurrency)
 	if err != nil {
