@@ -89,7 +89,9 @@ func demoCommand(d *Demo) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run orders and trips that complete or are compensated, and check the books",
-		Args:  cobra.NoArgs,
+		Long: "Run orders and trips that complete or are compensated, and check the books. It exits 0 only if every saga ended and the books balance.\n\n" +
+			"The books of an earlier run beside the same store are dropped: the schema \"demo\" on Postgres, the file …-demo.db on SQLite.",
+		Args: cobra.NoArgs,
 	}
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&o.crash, "crash", false, "kill the working process three times in the middle of the run (SIGKILL)")

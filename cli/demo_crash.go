@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ import (
 // killAt is how far the run is, in percent of the sagas that have ended, when the worker is killed.
 var killAt = []int{20, 45, 70}
 
+// toTheEnd stands for no kill.
+const toTheEnd = 100
+
 const (
 	workerCommand = "demo-worker"
 	endedLine     = "ended " // and how many: what a worker prints after every saga that ended
@@ -31,8 +35,15 @@ func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *re
 	// Few enough in flight that a kill always finds sagas that have not been started.
 	w.concurrency = min(w.concurrency, max(1, w.sagas/10))
 	began, crashes := time.Now(), 0
-	for _, percent := range killAt {
-		killed, err := runWorker(ctx, w, max(1, w.sagas*percent/100), bar)
+	for _, percent := range append(slices.Clone(killAt), toTheEnd) {
+		hold := 0
+		if percent != toTheEnd {
+			hold = max(1, w.sagas*percent/100)
+		}
+		killed, err := runWorker(ctx, w, hold, bar)
+		if errors.Is(err, context.DeadlineExceeded) {
+			break // the books tell how far the run came
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -40,11 +51,9 @@ func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *re
 			crashes++
 		}
 	}
-	if _, err := runWorker(ctx, w, 0, bar); err != nil {
-		return nil, err
-	}
 	took := time.Since(began)
 
+	ctx = context.WithoutCancel(ctx)
 	world, err := d.Open(ctx, w.store)
 	if err != nil {
 		return nil, err

@@ -38,32 +38,47 @@ type getter interface {
 
 // judge asks the store what became of every saga, and the world whether its books agree.
 func (w *workload) judge(ctx context.Context, d *Demo, world DemoWorld, store getter, took time.Duration) (*result, error) {
-	r := &result{Sagas: w.sagas, SagasPerS: round(float64(w.sagas) / took.Seconds()), took: took}
+	r := &result{Sagas: w.sagas, took: took}
 	var (
-		outcomes  []DemoOutcome
-		latencies []time.Duration
-		shown     = map[sagaz.Status]bool{}
+		outcomes    []DemoOutcome
+		latencies   []time.Duration
+		completed   *sagaz.Info
+		compensated *sagaz.Info
 	)
 	for i := range w.sagas {
 		info, err := store.Get(ctx, w.id(d, i))
+		if errors.Is(err, sagaz.ErrNotFound) {
+			continue // time was up before its turn; verdict misses it
+		}
 		if err != nil {
 			return nil, err
 		}
 		outcomes = append(outcomes, DemoOutcome{I: i, ID: info.ID, Status: info.Status})
-		latencies = append(latencies, info.EndedAt.Sub(info.StartedAt))
+		if !info.EndedAt.IsZero() {
+			latencies = append(latencies, info.EndedAt.Sub(info.StartedAt))
+		}
 		switch info.Status {
 		case sagaz.Completed:
 			r.Completed++
+			if completed == nil {
+				completed = info
+			}
 		case sagaz.Compensated:
 			r.Compensated++
+			// the stories of two definitions tell more than two of one
+			if compensated == nil || completed != nil && compensated.Definition == completed.Definition && info.Definition != completed.Definition {
+				compensated = info
+			}
 		case sagaz.Stuck:
 			r.Stuck++
 		}
-		if ended := info.Status == sagaz.Completed || info.Status == sagaz.Compensated; ended && !shown[info.Status] {
-			shown[info.Status] = true
+	}
+	for _, info := range []*sagaz.Info{completed, compensated} {
+		if info != nil {
 			r.timelines = append(r.timelines, timeline(info))
 		}
 	}
+	r.SagasPerS = round(float64(r.Completed+r.Compensated) / took.Seconds())
 	slices.Sort(latencies)
 	r.P50Ms, r.P99Ms = percentile(latencies, 50), percentile(latencies, 99)
 	var err error
@@ -72,8 +87,11 @@ func (w *workload) judge(ctx context.Context, d *Demo, world DemoWorld, store ge
 	return r, err
 }
 
-// percentile returns the nearest rank of sorted latencies, in milliseconds.
+// percentile returns the nearest rank of sorted latencies, in milliseconds; 0 when there are none.
 func percentile(sorted []time.Duration, p int) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
 	rank := (len(sorted)*p + 99) / 100
 	return round(float64(sorted[max(rank, 1)-1].Microseconds()) / 1000)
 }

@@ -80,6 +80,18 @@ func TestDemo(t *testing.T) {
 		require.Regexp(t, `(?s)completed in .*compensated in .*40 sagas in .* completed, .* compensated, 0 stuck`, string(out))
 		require.Contains(t, string(out), "the books balance")
 	})
+	t.Run("fails when time is up", func(t *testing.T) {
+		cmd := exec.Command(sagaz, "demo", "--json", "--sagas", "100000", "--timeout", "1s")
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Run(), &exit)
+		require.Equal(t, 1, exit.ExitCode())
+		require.Contains(t, stderr.String(), "of 100000 sagas are not completed or compensated")
+		var got outcome
+		require.NoError(t, json.Unmarshal(stdout.Bytes(), &got))
+		require.Less(t, got.Completed+got.Compensated, got.Sagas)
+	})
 	t.Run("refuses what cannot be", func(t *testing.T) {
 		for _, args := range [][]string{{"--sagas", "0"}, {"--fail-rate", "2"}, {"--crash", "--store", "memory:"}, {"--store", "bogus:x"}} {
 			out, err := exec.Command(sagaz, append([]string{"demo"}, args...)...).CombinedOutput()
