@@ -30,7 +30,7 @@ type Checkpointer struct {
 	waiting map[string]*snapshot
 	order   []string
 	writing bool
-	closed  bool
+	stopped error // why nothing is taken any more: ErrClosed, or ErrFenced
 	idle    []chan struct{}
 }
 
@@ -59,10 +59,11 @@ func NewCheckpointer(store Store, opts CheckpointerOptions) *Checkpointer {
 	return c
 }
 
-// Submit takes a snapshot; done is called, from another goroutine, once it or a newer one is durable. False after Close: done is never called then.
+// Submit takes a snapshot; done is called, from another goroutine, once it or a newer one is durable.
+// False after Close and once the member is fenced: done is never called then.
 func (c *Checkpointer) Submit(s Saga, done func()) bool {
 	c.mu.Lock()
-	if c.closed {
+	if c.stopped != nil {
 		c.mu.Unlock()
 		return false
 	}
@@ -97,7 +98,7 @@ func (c *Checkpointer) Lag() int {
 	return len(c.order)
 }
 
-// Flush waits until everything that was submitted is durable, or ctx ends.
+// Flush waits until everything that was submitted is durable, or ctx ends. ErrFenced and ErrClosed say that some of it never will be.
 func (c *Checkpointer) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	if len(c.order) == 0 && !c.writing {
@@ -112,7 +113,9 @@ func (c *Checkpointer) Flush(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-c.done:
-		return nil
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return fmt.Errorf("flush the checkpointer: %w", c.stopped)
 	case <-ctx.Done():
 		return fmt.Errorf("flush the checkpointer: %w", context.Cause(ctx))
 	}
@@ -120,11 +123,18 @@ func (c *Checkpointer) Flush(ctx context.Context) error {
 
 // Close stops the checkpointer; snapshots that wait are dropped: their journal entries stay. It is idempotent.
 func (c *Checkpointer) Close() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
+	c.stop(ErrClosed)
 	c.cancel()
 	<-c.done
+}
+
+// stop keeps the first reason.
+func (c *Checkpointer) stop(reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped == nil {
+		c.stopped = reason
+	}
 }
 
 func (c *Checkpointer) run() {
@@ -179,7 +189,11 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 		if err == nil {
 			break
 		}
-		if c.ctx.Err() != nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrClosed) {
+		if c.ctx.Err() != nil {
+			return false
+		}
+		if errors.Is(err, ErrFenced) || errors.Is(err, ErrClosed) {
+			c.stop(err)
 			return false
 		}
 		if !failing {

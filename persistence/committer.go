@@ -68,6 +68,7 @@ type Committer struct {
 	closed  bool
 	idle    []chan struct{}
 
+	fence   error // the first ErrFenced
 	batchID uint64
 	spare   []Op
 	later   []Op // ops whose saga has another one in the batch being built
@@ -178,8 +179,11 @@ func (c *Committer) run() {
 		for len(ops) > 0 {
 			n := c.fill(ops)
 			c.commit(ops[:n])
-			ops = append(c.later, ops[n:]...)
-			c.later = nil
+			ops = ops[n:]
+			if len(c.later) > 0 {
+				ops = append(c.later, ops...)
+				c.later = nil
+			}
 		}
 	}
 }
@@ -275,7 +279,11 @@ func (c *Committer) oneByOne(ops []Op) {
 }
 
 // send sends a batch until its outcome is known: unchanged, for the first sending may still be under way.
+// A fence is for ever: after a later Join of the same store it would write under the name, and with the batch ids, of somebody else.
 func (c *Committer) send(b *Batch) ([]int, error) {
+	if c.fence != nil {
+		return nil, c.fence
+	}
 	backoff := initialBackoff
 	for {
 		ctx, cancel := context.WithTimeout(c.ctx, c.opts.CommitTimeout)
@@ -283,6 +291,9 @@ func (c *Committer) send(b *Batch) ([]int, error) {
 		cancel()
 		if known(err) {
 			c.setOutage(nil)
+			if errors.Is(err, ErrFenced) {
+				c.fence = err
+			}
 			return duplicates, err
 		}
 		if c.ctx.Err() != nil {

@@ -191,28 +191,39 @@ func TestCloseAnswersWhatItDidNotCommit(t *testing.T) {
 	require.ErrorIs(t, c.Submit(entry("x", 1)), persistence.ErrClosed)
 }
 
-func TestCheckpointsAreTheNewestAndNeverGoBack(t *testing.T) {
+func TestAFenceIsForEver(t *testing.T) {
 	t.Parallel()
-	store := memory.New(4)
-	_, err := store.Join(t.Context(), persistence.Member{})
+	f := &faulty{Store: memory.New(4)}
+	m, err := f.Join(t.Context(), persistence.Member{})
 	require.NoError(t, err)
-	_, err = store.Commit(t.Context(), &persistence.Batch{ID: 1, Starts: []persistence.Saga{*start("a")}, Entries: []persistence.Entry{{SagaID: "a", Version: 2}, {SagaID: "a", Version: 3}}})
-	require.NoError(t, err)
-	c := persistence.NewCheckpointer(store, persistence.CheckpointerOptions{Interval: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	c := persistence.NewCommitter(f, persistence.CommitterOptions{Logger: slog.New(slog.DiscardHandler)})
 	defer c.Close()
-	done := make(chan uint64, 3)
-	for _, v := range []uint64{3, 2} {
-		s := start("a")
-		s.Version = v
-		require.True(t, c.Submit(*s, func() { done <- v }))
-	}
-	require.Equal(t, 1, c.Lag())
-	require.NoError(t, c.Flush(t.Context()))
-	require.Len(t, done, 2)
-	rec, err := store.Load(t.Context(), "a")
+	require.NoError(t, m.Leave(t.Context()))
+	require.ErrorIs(t, <-submit(t, c, persistence.Op{Start: start("a")}), persistence.ErrFenced)
+	require.NoError(t, c.Outage())
+
+	// Another node joins through the same store: what is left of this one must not commit under its name.
+	_, err = f.Join(t.Context(), persistence.Member{})
 	require.NoError(t, err)
-	require.EqualValues(t, 3, rec.Version)
-	require.Empty(t, rec.Journal)
-	c.Close()
-	require.False(t, c.Submit(*start("a"), func() {}))
+	require.ErrorIs(t, <-submit(t, c, persistence.Op{Start: start("b")}), persistence.ErrFenced)
+	_, err = f.Load(t.Context(), "b")
+	require.ErrorIs(t, err, persistence.ErrNotFound)
+}
+
+func TestAnOutageIsToldOnceAndSoIsItsEnd(t *testing.T) {
+	t.Parallel()
+	f := &faulty{Store: memory.New(4), batches: make(chan persistence.Batch)}
+	_, err := f.Join(t.Context(), persistence.Member{})
+	require.NoError(t, err)
+	var log lines
+	c := persistence.NewCommitter(f, persistence.CommitterOptions{Logger: slog.New(&log), MaxBackoff: time.Millisecond})
+	defer c.Close()
+	f.down.Store(true)
+	started := submit(t, c, persistence.Op{Start: start("a")})
+	require.Eventually(t, func() bool { return c.Outage() != nil }, 10*time.Second, time.Millisecond)
+	f.down.Store(false)
+	require.NoError(t, <-started)
+	require.NoError(t, <-submit(t, c, entry("a", 2)))
+	require.NoError(t, c.Outage())
+	require.Equal(t, []string{"ERROR the store does not answer: sagas wait, starts are refused", "INFO the store answers again"}, log.all())
 }

@@ -18,7 +18,8 @@ import (
 // TestGolden plays the files of testdata, which show rule by rule what the machine decides. After each input it prints the events,
 // what is sent, and the statuses that changed. `go test -run TestGolden -rewrite` writes them anew: read the difference.
 //
-// The language: define (a step per line: NAME [after=A,B] [pivot] [when] [comp] [attempts=N] [timeout=D]), start, tick DURATION,
+// The language: define (a step per line: NAME [after=A,B] [pivot] [when] [attempts=N] [timeout=D] [comp], the
+// compensation takes over what stands before it), start, tick DURATION, wait DURATION,
 // reply STEP [comp] done|rejected|failed|busy|absent|expired [attempt=N] [error=(text)] [payload=text] [after=D], cancel, retry,
 // skip STEP, abandon, rebuild; break STEP|result, mend and orphan change the code; crash reloads the state from its encoding.
 func TestGolden(t *testing.T) {
@@ -58,6 +59,8 @@ func (g *golden) run(t *testing.T, c *datadriven.TestData) string {
 		clear(g.b.broken)
 	case "orphan":
 		g.orphan = true
+	case "wait": // time passes and nobody says so
+		g.now += duration(t, c.CmdArgs[0].Key)
 	case "crash":
 		data, err := proto.Marshal(g.s)
 		require.NoError(t, err)
@@ -99,9 +102,7 @@ func (g *golden) apply(t *testing.T, in Input) {
 func (g *golden) input(t *testing.T, c *datadriven.TestData) Input {
 	switch c.Cmd {
 	case "tick":
-		d, err := time.ParseDuration(c.CmdArgs[0].Key)
-		require.NoError(t, err)
-		g.now += d
+		g.now += duration(t, c.CmdArgs[0].Key)
 		return Tick{}
 	case "reply":
 		return g.reply(t, c)
@@ -138,9 +139,7 @@ func (g *golden) reply(t *testing.T, c *datadriven.TestData) Input {
 	c.MaybeScanArgs(t, "attempt", &r.Attempt)
 	r.Payload = []byte(text(c, "payload", ""))
 	if after := text(c, "after", ""); after != "" {
-		var err error
-		r.RetryAfter, err = time.ParseDuration(after)
-		require.NoError(t, err)
+		r.RetryAfter = duration(t, after)
 	}
 	return r
 }
@@ -196,6 +195,10 @@ func (g *golden) line(e *sagazpb.Event) string {
 func (g *golden) sends(sends []Send) {
 	for _, send := range sends {
 		c := Command(g.p, g.s, send, epoch.Add(g.now))
+		if c.TimeToLiveUs <= 0 {
+			fmt.Fprintf(&g.out, "> %s attempt %d: its time is up\n", c.Key, c.Attempt)
+			continue
+		}
 		fmt.Fprintf(&g.out, "> %s attempt %d for %s [%s]\n", c.Key, c.Attempt, time.Duration(c.TimeToLiveUs)*time.Microsecond, c.Payload)
 	}
 }

@@ -146,8 +146,10 @@ func (s *Store) insert(starts []persistence.Saga, own mark) (duplicates []int) {
 	for i, saga := range starts {
 		r := s.sagas[saga.ID]
 		switch {
-		case r == nil || r.Version == 0:
+		case r == nil:
 			s.sagas[saga.ID] = &row{Saga: clone(saga), origin: own}
+		case r.Version == 0: // it has a journal already
+			r.Saga, r.origin = clone(saga), own
 		case r.origin != own || seen[saga.ID]:
 			duplicates = append(duplicates, i)
 		}

@@ -28,6 +28,9 @@ type membership struct {
 // Join implements persistence.Store. Whether m is sole does not matter: the file belongs to one node at a time.
 // The lock is the operating system's, on a file beside the database: it ends with the process, so that a killed node's place is free at once.
 func (s *Store) Join(ctx context.Context, m persistence.Member) (persistence.Membership, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("join %s as %q: %w", s.path, m.Name, err)
+	}
 	lock, err := take(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("join as %q: %w", m.Name, err)

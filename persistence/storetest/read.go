@@ -146,7 +146,7 @@ func testCancelled(t *testing.T, s *suite) {
 		"DeleteEnded":     func() error { _, err := s.DeleteEnded(ctx, began, 1); return err },
 		"Join":            func() error { _, err := s.Join(ctx, persistence.Member{}); return err },
 	} {
-		require.Error(t, call(), name)
+		require.ErrorIs(t, call(), context.Canceled, name)
 	}
 	// The store works on.
 	require.Empty(t, s.commit(persistence.Batch{Starts: []persistence.Saga{saga("c")}}))
