@@ -69,7 +69,7 @@ func refused(id string, r *sagazpb.SagaResponse) error {
 	case sagazpb.Refusal_REFUSAL_ID_IN_USE:
 		kind = ErrIDInUse
 	case sagazpb.Refusal_REFUSAL_NOT_FOUND:
-		return fmt.Errorf("saga %s: %w", id, ErrNotFound)
+		return fmt.Errorf("%w: %q", ErrNotFound, id)
 	case sagazpb.Refusal_REFUSAL_OVERLOADED:
 		kind = ErrOverloaded
 	case sagazpb.Refusal_REFUSAL_UNAVAILABLE:
@@ -86,6 +86,9 @@ func refused(id string, r *sagazpb.SagaResponse) error {
 		kind = ErrClosed
 	default:
 		kind = ErrInvalid
+	}
+	if r.Text == kind.Error() {
+		return fmt.Errorf("saga %s: %w", id, kind)
 	}
 	return fmt.Errorf("saga %s: %w: %s", id, kind, r.Text)
 }

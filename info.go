@@ -38,7 +38,7 @@ type Info struct {
 	DeadlineAt  time.Time // zero: none, or passed
 	Tags        map[string]string
 	Transitions uint64
-	Orphaned    bool // this build has no definition of the saga's shape: it is left alone, but can be cancelled
+	Orphaned    bool // this node has no definition of the saga's shape: it is left alone, but can be cancelled. Never set by Inspect
 	Steps       []StepInfo
 	Operator    []OperatorAction // the newest 100
 }
@@ -83,7 +83,7 @@ func newInfo(def actors.Definition, s *sagazpb.SagaState) *Info {
 		ID: s.Id, Definition: s.Definition, Version: int(s.DefinitionVersion), Status: Status(actors.Status(s).String()),
 		FailedStep: s.FailedStep, Reason: s.Reason, ResultError: s.ResultError, Input: s.Input, Result: s.Result,
 		StartedAt: at(s.StartedAtUs), UpdatedAt: at(s.UpdatedAtUs), EndedAt: at(s.EndedAtUs), DeadlineAt: at(s.DeadlineAtUs),
-		Tags: s.Tags, Transitions: s.Version, Orphaned: def.Builder == nil,
+		Tags: s.Tags, Transitions: s.Version,
 	}
 	for i, st := range s.Steps {
 		info.Steps = append(info.Steps, newStepInfo(def, i, st))

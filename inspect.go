@@ -2,6 +2,7 @@ package sagaz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 type Inspector struct {
 	store    persistence.Store
 	registry *actors.Registry
+	node     bool // it knows the definitions of a build
 }
 
 // Inspect opens a store for reading alone.
@@ -45,7 +47,7 @@ func (i *Inspector) Get(ctx context.Context, id string) (*Info, error) {
 	}
 	rec, err := i.store.Load(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("saga %s: %w", id, err)
+		return nil, notLoaded(id, err)
 	}
 	def, err := i.definition(ctx, rec)
 	if err != nil {
@@ -55,7 +57,16 @@ func (i *Inspector) Get(ctx context.Context, id string) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newInfo(def, state), nil
+	info := newInfo(def, state)
+	info.Orphaned = i.node && def.Builder == nil
+	return info, nil
+}
+
+func notLoaded(id string, err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: %q", ErrNotFound, id)
+	}
+	return fmt.Errorf("saga %s: %w", id, err)
 }
 
 func (i *Inspector) definition(ctx context.Context, rec *persistence.Record) (actors.Definition, error) {

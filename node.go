@@ -41,7 +41,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), store.Close())
 	}
-	return &Node{Inspector: Inspector{store: store, registry: registry}, cfg: cfg, runtime: runtime}, nil
+	return &Node{Inspector: Inspector{store: store, registry: registry, node: true}, cfg: cfg, runtime: runtime}, nil
 }
 
 func newRegistry(defs []AnyDefinition) (*actors.Registry, error) {

@@ -162,7 +162,8 @@ type Store interface {
 	// under an unknown outcome reports success then.
 	Commit(ctx context.Context, b *Batch) (duplicates []int, err error)
 
-	// Checkpoint writes snapshots, each only over an older version, and deletes the journal entries they cover.
+	// Checkpoint writes snapshots, each over an older version or its own (going to sleep changes a row without a transition), never over
+	// a newer one, and deletes the journal entries they cover.
 	// It passes the member fence like Commit. It needs no version check of its own: versions only grow.
 	Checkpoint(ctx context.Context, sagas []Saga) error
 
