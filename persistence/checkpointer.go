@@ -196,6 +196,10 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 			c.stop(err)
 			return false
 		}
+		var rejected *RejectedError
+		if errors.As(err, &rejected) {
+			return c.writeOneByOne(batch, err)
+		}
 		if !failing {
 			c.opts.Logger.Error("snapshots wait for the store", "rows", len(rows), "error", err)
 		}
@@ -212,6 +216,20 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 	for _, s := range batch {
 		for _, done := range s.done {
 			done()
+		}
+	}
+	return true
+}
+
+// writeOneByOne keeps a snapshot that the store refuses from holding up the others. It is given up: the journal still has what it would cover.
+func (c *Checkpointer) writeOneByOne(batch []*snapshot, refusal error) bool {
+	if len(batch) == 1 {
+		c.opts.Logger.Error("the store refused a snapshot", "saga", batch[0].saga.ID, "error", refusal)
+		return true
+	}
+	for i := range batch {
+		if !c.write(batch[i : i+1]) {
+			return false
 		}
 	}
 	return true

@@ -179,3 +179,42 @@ func TestAFullBatchOfSnapshotsDoesNotWait(t *testing.T) {
 	}
 	require.Equal(t, 3, <-s.rows)
 }
+
+// picky refuses the snapshots of one saga.
+type picky struct {
+	*memory.Store
+	refused string
+}
+
+func (p *picky) Checkpoint(ctx context.Context, sagas []persistence.Saga) error {
+	for _, s := range sagas {
+		if s.ID == p.refused {
+			return &persistence.RejectedError{Err: errors.New("too large")}
+		}
+	}
+	return p.Store.Checkpoint(ctx, sagas)
+}
+
+func TestARefusedSnapshotHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	store := &picky{Store: memory.New(4), refused: "b"}
+	_, err := store.Join(t.Context(), persistence.Member{})
+	require.NoError(t, err)
+	_, err = store.Commit(t.Context(), &persistence.Batch{ID: 1, Starts: []persistence.Saga{*start("a"), *start("b"), *start("c")}})
+	require.NoError(t, err)
+	log := &lines{}
+	c := persistence.NewCheckpointer(store, persistence.CheckpointerOptions{Interval: time.Hour, Logger: slog.New(log)})
+	defer c.Close()
+	for _, id := range []string{"a", "b", "c"} {
+		s := start(id)
+		s.Version = 2
+		require.True(t, c.Submit(*s, func() {}))
+	}
+	require.NoError(t, c.Flush(t.Context()))
+	for id, version := range map[string]uint64{"a": 2, "b": 1, "c": 2} {
+		rec, err := store.Load(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, version, rec.Version, id)
+	}
+	require.Equal(t, []string{"ERROR the store refused a snapshot"}, log.all())
+}
