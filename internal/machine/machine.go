@@ -98,7 +98,7 @@ func Resume(p *plan.Plan, s *sagazpb.SagaState, now time.Time) {
 			c = p.Steps[i].Compensation
 		}
 		longest := min(max(c.Timeout, c.MaxBackoff, MaxRetryAfter), maxWait)
-		if latest := now.Add(longest * 6 / 5).UnixMicro(); st.DueAtUs > latest {
+		if latest := now.Add(longest + longest/5).UnixMicro(); st.DueAtUs > latest {
 			st.DueAtUs = latest
 		}
 	}

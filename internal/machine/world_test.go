@@ -3,6 +3,7 @@ package machine
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -31,20 +32,24 @@ type world struct {
 	happened map[string]bool   // effects, by key
 	refused  map[string]bool   // keys that were answered with Reject
 
+	chance            *rand.Rand
+	cancels           bool // somebody may cancel
 	cancelled, helped bool
 }
 
 func newWorld(t *rapid.T, p *plan.Plan, code *scripted) *world {
+	chance := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed of the schedule"), 0))
 	return &world{
-		t: t, p: p, code: code, now: epoch,
+		t: t, p: p, code: code, now: epoch, chance: chance, cancels: chance.IntN(3) == 0,
 		scripts: map[string]*script{}, payloads: map[string]string{}, happened: map[string]bool{}, refused: map[string]bool{},
 	}
 }
 
-func (w *world) dice(sides int, what string) int { return rapid.IntRange(0, sides-1).Draw(w.t, what) }
+// dice is fair, which rapid's own numbers are not: they prefer small ones, and every run would be cancelled at once.
+func (w *world) dice(sides int) int { return w.chance.IntN(sides) }
 
 func (w *world) moment() Moment {
-	return Moment{Now: w.now, Jitter: float64(w.dice(10, "jitter")) / 10}
+	return Moment{Now: w.now, Jitter: float64(w.dice(10)) / 10}
 }
 
 func (w *world) run() {
@@ -57,17 +62,17 @@ func (w *world) run() {
 		if inputs > 3000 {
 			w.t.Fatalf("no end: %v", w.s)
 		}
-		switch move := w.dice(40, "move"); {
-		case move == 0:
+		switch move := w.dice(40); {
+		case move < 2:
 			w.crash()
-		case move == 1:
+		case move == 2 && w.cancels:
 			err := w.apply(Cancel{Reason: "random"})
 			if pivot := w.p.Pivot(); err == nil {
 				w.cancelled = w.cancelled || w.s.FailedStep == ""
 			} else if !errors.Is(err, ErrPastPivot) || pivot < 0 || w.s.Steps[pivot].Status == waiting {
 				w.t.Fatalf("cancel: %v", err)
 			}
-		case move < 6 && len(w.late) > 0:
+		case move < 14 && len(w.late) > 0:
 			w.deliver(&w.late)
 		case len(w.network) > 0:
 			w.deliver(&w.network)
@@ -85,7 +90,7 @@ func (w *world) run() {
 func (w *world) wait(asked *int) {
 	due, ok := Wake(w.s)
 	if ok {
-		w.now = due.Add(time.Duration(w.dice(4, "later")) * time.Second)
+		w.now = due.Add(time.Duration(w.dice(4)) * time.Second)
 		_ = w.apply(Tick{})
 		return
 	}
@@ -97,7 +102,7 @@ func (w *world) wait(asked *int) {
 	*asked++
 	var in Input = Retry{}
 	if *asked%2 == 0 {
-		in = []Input{Abandon{Note: "x"}, Skip{Step: name, Note: "x"}}[w.dice(2, "person")]
+		in = []Input{Abandon{Note: "x"}, Skip{Step: name, Note: "x"}}[w.dice(2)]
 	}
 	if err := w.apply(in); err != nil {
 		w.t.Fatalf("%T for %s (compensation: %t): %v", in, name, undo, err)
@@ -157,7 +162,7 @@ func (w *world) load() *sagazpb.SagaState {
 // crash loses the memory and some or all of what is on its way.
 func (w *world) crash() {
 	w.s = w.load()
-	if w.dice(2, "lose everything") == 0 {
+	if w.dice(2) == 0 {
 		w.network, w.late = nil, nil
 	}
 	w.late = append(w.late, w.network...)
@@ -182,10 +187,10 @@ func (w *world) deliver(from *[]any) {
 	if len(*from) == 0 {
 		return
 	}
-	k := w.dice(len(*from), "which")
+	k := w.dice(len(*from))
 	m := (*from)[k]
 	*from = append((*from)[:k:k], (*from)[k+1:]...)
-	if w.dice(6, "copy") == 0 && !Ended(w.s) {
+	if w.dice(3) == 0 && !Ended(w.s) {
 		w.late = append(w.late, m)
 	}
 	switch m := m.(type) {
