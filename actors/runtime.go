@@ -66,9 +66,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	rt := &Runtime{
 		cfg: cfg, membership: membership, participants: map[string]*actor.PID{}, loads: make(chan struct{}, maxConcurrentLoads),
-		system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-			return slog.New(levelFilter{cfg.Logger.Handler()})
-		})),
+		system:       newSystem(cfg.Logger),
 		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger}),
 		checkpointer: persistence.NewCheckpointer(cfg.Store, persistence.CheckpointerOptions{Logger: cfg.Logger}),
 		timers:       newTimers(cfg.Clock),
@@ -90,6 +88,15 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 		rt.background = startBackground(rt)
 	}
 	return rt, nil
+}
+
+// newSystem makes an actor system without a port. Its lines about dead letters are below what is logged, but counting them starts a
+// goroutine that nobody stops: the short interval makes it end by itself at once.
+func newSystem(logger *slog.Logger) *actor.ActorSystem {
+	return actor.NewActorSystem(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(levelFilter{logger.Handler()}) }),
+		actor.WithDeadLetterThrottleInterval(time.Millisecond),
+	)
 }
 
 func (rt *Runtime) spawnParticipant(p Participant) error {
