@@ -39,6 +39,7 @@ type Runtime struct {
 	committer    *persistence.Committer
 	checkpointer *persistence.Checkpointer
 	timers       *timers
+	dispatcher   *dispatcher
 	client       *client
 	shards       []*actor.PID
 	participants map[string]*actor.PID
@@ -70,6 +71,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger}),
 		checkpointer: persistence.NewCheckpointer(cfg.Store, persistence.CheckpointerOptions{Logger: cfg.Logger}),
 		timers:       newTimers(cfg.Clock),
+		dispatcher:   newDispatcher(),
 	}
 	rt.client = newClient(rt.system)
 	for _, p := range cfg.Participants {
@@ -104,7 +106,7 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 		return fmt.Errorf("participant %s is given twice", p.Name)
 	}
 	server := NewServer(p, rt.cfg.Clock)
-	props := actor.PropsFromProducer(func() actor.Actor { return &participantActor{server: server, reply: rt.reply} })
+	props := actor.PropsFromProducer(func() actor.Actor { return &participantActor{server: server, reply: rt.reply} }, actor.WithDispatcher(rt.dispatcher))
 	pid, err := rt.system.Root.SpawnNamed(props, "sagaz.participant/"+p.Name)
 	if err != nil {
 		return fmt.Errorf("spawn participant %s: %w", p.Name, err)
@@ -240,6 +242,7 @@ func (rt *Runtime) stop(ctx context.Context) error {
 		_ = rt.system.Root.StopFuture(pid).Wait()
 	}
 	rt.system.Shutdown()
+	rt.dispatcher.close()
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	errs = append(errs, rt.membership.Leave(leave))
