@@ -119,14 +119,14 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 // Request asks the shard of a saga and waits for the answer. A start is refused at once while the node is full, closing, or without its store.
 func (rt *Runtime) Request(ctx context.Context, id string, r *sagazpb.SagaRequest) (*sagazpb.SagaResponse, error) {
 	if rt.draining.Load() {
-		return &sagazpb.SagaResponse{Refusal: sagazpb.Refusal_REFUSAL_CLOSED, Text: "this node is closing"}, nil
+		return &sagazpb.SagaResponse{Refusal: sagazpb.Refusal_REFUSAL_CLOSED, Text: closing}, nil
 	}
 	if r.GetStart() != nil {
 		if refused := rt.admit(); refused != nil {
 			return refused, nil
 		}
 	}
-	return rt.client.request(ctx, rt.shards[ShardOf(id, len(rt.shards))], r)
+	return rt.client.request(ctx, rt.shard(id), r)
 }
 
 func (rt *Runtime) admit() *sagazpb.SagaResponse {
@@ -139,20 +139,16 @@ func (rt *Runtime) admit() *sagazpb.SagaResponse {
 	return nil
 }
 
-// Rouse tells a saga's shard that a transaction outside the node inserted it.
-func (rt *Runtime) Rouse(id string) {
-	rt.system.Root.Send(rt.shards[ShardOf(id, len(rt.shards))], &rouse{id: id})
-}
-
 // Live returns how many sagas are in memory.
 func (rt *Runtime) Live() int { return int(rt.live.Load()) }
 
 // Lost is closed when the store has declared this node dead: nothing of it commits any more.
 func (rt *Runtime) Lost() <-chan struct{} { return rt.membership.Lost() }
 
-func (rt *Runtime) reply(r *sagazpb.Reply) {
-	rt.system.Root.Send(rt.shards[ShardOf(r.SagaId, len(rt.shards))], r)
-}
+// shard returns the actor that messages for a saga are addressed to.
+func (rt *Runtime) shard(id string) *actor.PID { return rt.shards[ShardOf(id, len(rt.shards))] }
+
+func (rt *Runtime) reply(r *sagazpb.Reply) { rt.system.Root.Send(rt.shard(r.SagaId), r) }
 
 func (rt *Runtime) moment() machine.Moment {
 	return machine.Moment{Now: rt.cfg.Clock.Now(), Jitter: rand.Float64()}
@@ -199,8 +195,6 @@ func (rt *Runtime) wake(s *saga, at time.Time) {
 	}
 	rt.timers.set(&s.timer, us)
 }
-
-func (rt *Runtime) ended(*sagazpb.SagaState) {}
 
 func (rt *Runtime) problem(text, id string, err error) {
 	rt.cfg.Logger.Error(text, "saga", id, "error", err)

@@ -11,6 +11,9 @@ import (
 	"github.com/sagaz/sagaz/persistence"
 )
 
+// closing is what callers hear of a node that takes nothing any more.
+const closing = "this node is closing"
+
 // checkpointEntries is after how many journal entries a snapshot is written.
 const checkpointEntries = 64
 
@@ -23,7 +26,6 @@ type host interface {
 	load(id string, done func(*persistence.Record, error))
 	send(s *saga, c *sagazpb.Command)
 	wake(s *saga, at time.Time) // one wake-up a saga: a later call replaces an earlier one; the zero time cancels it
-	ended(s *sagazpb.SagaState)
 	problem(text string, id string, err error)
 	idleAfter() time.Duration
 	halted() bool // nothing is sent: the node drains, or is a tool
@@ -85,7 +87,7 @@ type (
 	}
 	committed    struct{ err error }
 	tick         struct{}
-	checkpointed struct{ version uint64 }
+	checkpointed struct{} // a snapshot is durable
 	drain        struct{ done func() }
 )
 
@@ -113,11 +115,11 @@ func (s *saga) take(msg any) {
 		s.onCommitted(msg.err)
 		return
 	case *checkpointed:
-		s.onCheckpointed(msg.version)
+		s.onCheckpointed()
 		return
 	}
 	if s.busy == dead {
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, "this node is closing")
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, closing)
 		return
 	}
 	if s.state == nil && s.busy == free {
@@ -173,9 +175,7 @@ func (s *saga) operate(r *request) {
 func (s *saga) apply(msg any, in machine.Input) {
 	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.moment(), in)
 	if err != nil {
-		if r, ok := msg.(*request); ok {
-			r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId, Refusal: refusal(err), Text: err.Error()})
-		}
+		s.refuse(msg, refusal(err), err.Error())
 		s.rest()
 		return
 	}
@@ -239,7 +239,6 @@ func (s *saga) act(events []*sagazpb.Event) {
 	s.sendAll(machine.Sends(s.state, events))
 	status := Status(s.state)
 	if machine.Ended(s.state) {
-		s.host.ended(s.state)
 		for _, w := range s.waiters {
 			w.request.answer(s.outcome(&w.request))
 		}
@@ -273,12 +272,12 @@ func (s *saga) leftAlone() bool {
 
 func (s *saga) die() {
 	for _, w := range s.waiters {
-		s.refuse(&w.request, sagazpb.Refusal_REFUSAL_CLOSED, "this node is closing")
+		s.refuse(&w.request, sagazpb.Refusal_REFUSAL_CLOSED, closing)
 	}
 	parked := s.parked
 	s.busy, s.waiters, s.parked = dead, nil, nil
 	s.host.wake(s, time.Time{})
 	for _, msg := range parked {
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, "this node is closing")
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, closing)
 	}
 }

@@ -76,8 +76,6 @@ func (a *sagaActor) loaded(rec *persistence.Record, err error) {
 	a.rt.system.Root.Send(a.self, &loaded{record: rec, err: err})
 }
 
-func (a *sagaActor) checkpointed(version uint64) {
-	a.rt.system.Root.Send(a.self, &checkpointed{version: version})
-}
+func (a *sagaActor) checkpointed() { a.rt.system.Root.Send(a.self, &checkpointed{}) }
 
 func (a *sagaActor) fire() { a.rt.system.Root.Send(a.self, &tick{}) }

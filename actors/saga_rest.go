@@ -90,16 +90,15 @@ func (s *saga) snapshot(sleep bool) {
 		s.host.wake(s, time.Time{})
 	}
 	s.snapshots++
-	version, tell := s.state.Version, s.owner.(snapshotter)
-	s.host.checkpoint(row, func() { tell.checkpointed(version) })
+	s.host.checkpoint(row, s.owner.(snapshotter).checkpointed)
 }
 
 // snapshotter hears that a snapshot is durable, on any goroutine.
 type snapshotter interface {
-	checkpointed(version uint64)
+	checkpointed()
 }
 
-func (s *saga) onCheckpointed(uint64) {
+func (s *saga) onCheckpointed() {
 	s.snapshots--
 	if s.busy == fallingAsleep && s.snapshots == 0 {
 		s.busy, s.asleep = free, true

@@ -40,14 +40,14 @@ func (s *saga) startFailed(err error) {
 		s.reload() // the answer depends on what is stored
 		return
 	}
-	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Text: err.Error(), Refusal: sagazpb.Refusal_REFUSAL_INVALID}
+	code := sagazpb.Refusal_REFUSAL_INVALID
 	switch {
 	case errors.Is(err, persistence.ErrOverloaded):
-		answer.Refusal = sagazpb.Refusal_REFUSAL_OVERLOADED
+		code = sagazpb.Refusal_REFUSAL_OVERLOADED
 	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
-		answer.Refusal = sagazpb.Refusal_REFUSAL_UNAVAILABLE
+		code = sagazpb.Refusal_REFUSAL_UNAVAILABLE
 	}
-	r.answer(answer)
+	s.refuse(r, code, err.Error())
 	s.release = true
 }
 

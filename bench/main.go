@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -119,8 +120,8 @@ func measureFloor(ctx context.Context, url string, sagas, concurrency int) (figu
 }
 
 func open(ctx context.Context, url string) (persistence.Store, error) {
-	if len(url) > 9 && url[:9] == "sqlite://" {
-		return sqlite.Open(ctx, url[9:])
+	if path, ok := strings.CutPrefix(url, "sqlite://"); ok {
+		return sqlite.Open(ctx, path)
 	}
 	return postgres.Open(ctx, url, postgres.Options{})
 }

@@ -204,11 +204,7 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 			c.opts.Logger.Error("snapshots wait for the store", "rows", len(rows), "error", err)
 		}
 		failing = true
-		pause := time.NewTimer(backoff)
-		select {
-		case <-pause.C:
-		case <-c.ctx.Done():
-			pause.Stop()
+		if !pause(c.ctx, backoff) {
 			return false
 		}
 		backoff = min(2*backoff, time.Second)

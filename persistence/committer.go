@@ -300,14 +300,22 @@ func (c *Committer) send(b *Batch) ([]int, error) {
 			return nil, ErrClosed
 		}
 		c.setOutage(err)
-		pause := time.NewTimer(backoff)
-		select {
-		case <-pause.C:
-		case <-c.ctx.Done():
-			pause.Stop()
+		if !pause(c.ctx, backoff) {
 			return nil, ErrClosed
 		}
 		backoff = min(2*backoff, c.opts.MaxBackoff)
+	}
+}
+
+// pause waits before something is sent again; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
