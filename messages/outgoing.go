@@ -1,0 +1,19 @@
+package messages
+
+import "time"
+
+// Outgoing is a message on its way to a broker: a row of the table outbox. While the row is there, nobody has confirmed that it was sent.
+type Outgoing struct {
+	// Publisher names the publisher that sends it; empty is the node's own.
+	Publisher string
+	// Lane is the shard of the saga, or of the key, that the message is about: one loop sends the messages of a lane, in order of Pos.
+	Lane int
+	// Pos is given by the store, ascending in the order of commits of a lane's owner. 0: not stored, or not known.
+	Pos int64
+	// Topic is where the broker puts it.
+	Topic string
+	// EnqueuedAt is when the transaction that wrote it was put together.
+	EnqueuedAt time.Time
+	// Data is a sagazpb.CloudEvent.
+	Data []byte
+}
