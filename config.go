@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/memory"
 	"github.com/sagaz/sagaz/persistence/postgres"
@@ -46,6 +48,10 @@ type Config struct {
 
 	// DrainTimeout bounds how long Close waits for handlers in flight. Defaults to 10 s.
 	DrainTimeout time.Duration
+
+	// Registerer takes the node's metrics (docs/metrics.md), as one collector, from Open until Close. It belongs to one node: Open refuses a
+	// second with ErrInvalid. Defaults to nil: nothing is counted.
+	Registerer prometheus.Registerer
 
 	// Paused makes a node for tools: it answers Get, List and operator verbs and stores what they decide, but recovers, sends and wakes nothing.
 	Paused bool

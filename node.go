@@ -10,12 +10,14 @@ import (
 	"github.com/sagaz/sagaz/actors"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // Node runs sagas and participants over one store. Make one with Open; it is safe for concurrent use.
 type Node struct {
 	Inspector
 	cfg     Config
+	metrics *telemetry.Metrics
 	runtime *actors.Runtime
 	close   sync.Once
 	closed  error
@@ -33,15 +35,28 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, cfg.Store, cfg.Migrate)
+	metrics, err := newMetrics(cfg.Registerer)
 	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, metrics: metrics}
+	if err := n.open(ctx, registry, participants); err != nil {
+		n.unregister()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	runtime, err := start(ctx, cfg, store, registry, participants)
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context, registry *actors.Registry, participants []actors.Participant) error {
+	store, err := openStore(ctx, n.cfg.Store, n.cfg.Migrate)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), store.Close())
+		return err
 	}
-	return &Node{Inspector: Inspector{store: store, registry: registry, node: true}, cfg: cfg, runtime: runtime}, nil
+	n.Inspector = Inspector{store: store, registry: registry, node: true}
+	if n.runtime, err = n.start(ctx, participants); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	return nil
 }
 
 func newRegistry(defs []AnyDefinition) (*actors.Registry, error) {
@@ -68,7 +83,8 @@ func checkParticipants(list []*Participant) ([]actors.Participant, error) {
 	return participants, nil
 }
 
-func start(ctx context.Context, cfg Config, store persistence.Store, registry *actors.Registry, participants []actors.Participant) (*actors.Runtime, error) {
+func (n *Node) start(ctx context.Context, participants []actors.Participant) (*actors.Runtime, error) {
+	cfg, store, registry := n.cfg, n.store, n.registry
 	if !cfg.Paused {
 		for _, p := range cfg.Participants {
 			if err := p.migrate(ctx); err != nil {
@@ -90,7 +106,7 @@ func start(ctx context.Context, cfg Config, store persistence.Store, registry *a
 	runtime, err := actors.Start(ctx, actors.Config{
 		Store: store, Registry: registry, Definitions: rows, Participants: participants, Clock: actors.NewClock(), Logger: cfg.Logger,
 		Member:    persistence.Member{Name: memberName(), Sole: true},
-		IdleAfter: cfg.IdleAfter, Retention: cfg.Retention, MaxLive: cfg.MaxLive, Paused: cfg.Paused,
+		IdleAfter: cfg.IdleAfter, Retention: cfg.Retention, MaxLive: cfg.MaxLive, Paused: cfg.Paused, Metrics: n.metrics,
 	})
 	if err != nil {
 		return nil, err
@@ -105,6 +121,7 @@ func (n *Node) Close(ctx context.Context) error {
 		drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 		defer cancel()
 		n.closed = errors.Join(n.runtime.Close(drain), n.store.Close())
+		n.unregister()
 	})
 	return n.closed
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sagaz/sagaz/internal/machine"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // Config is what a Runtime is made of. Every field without a default must be set.
@@ -29,6 +30,7 @@ type Config struct {
 	Retention    time.Duration // ended sagas are deleted after this; 0 keeps them
 	MaxLive      int           // sagas in memory; beyond it starts are refused
 	Paused       bool          // nothing is recovered, sent or woken: for tools
+	Metrics      *telemetry.Metrics
 }
 
 // Runtime is one node at work: shards, sagas and participants as actors on one system, over one store.

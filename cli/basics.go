@@ -2,12 +2,13 @@ package cli
 
 import (
 	"fmt"
-	"runtime/debug"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 func migrateCommand() *cobra.Command {
@@ -59,23 +60,11 @@ func versionCommand() *cobra.Command {
 		Short: "Say which build this is",
 		Args:  cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
-			info, ok := debug.ReadBuildInfo()
-			if !ok {
-				fmt.Fprintln(cmd.OutOrStdout(), "unknown build")
-				return
+			version, revision := telemetry.Version()
+			if revision != "" {
+				revision = " " + revision
 			}
-			version, revision := info.Main.Version, ""
-			for _, dep := range info.Deps { // in a user's own program the runtime is a dependency
-				if dep.Path == "github.com/sagaz/sagaz" {
-					version = dep.Version
-				}
-			}
-			for _, s := range info.Settings {
-				if s.Key == "vcs.revision" {
-					revision = " " + s.Value
-				}
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "sagaz %s%s %s\n", version, revision, info.GoVersion)
+			fmt.Fprintf(cmd.OutOrStdout(), "sagaz %s%s %s\n", version, revision, runtime.Version())
 		},
 	}
 }

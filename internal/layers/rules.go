@@ -18,14 +18,14 @@ type room struct {
 var rooms = []room{
 	{path: "messages"},
 	{path: "internal/panics"}, // a leaf: how a panic of user code becomes an error
+	{path: "telemetry"},       // a leaf: whoever works says so there
 	{path: "internal/plan", imports: []string{"messages"}},
 	{path: "internal/machine", imports: []string{"messages", "internal/plan"}},
-	{path: "persistence", imports: []string{"messages", "internal/plan", "internal/machine"}},
-	{path: "actors", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence"}},
-	{path: "cluster", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors"}},
-	{path: "inbox", imports: []string{"messages"}},
-	{path: "transport", imports: []string{"messages"}},
-	{path: "telemetry", imports: []string{"messages", "internal/plan", "internal/machine", "persistence", "actors", "cluster"}},
+	{path: "persistence", imports: []string{"messages", "internal/plan", "internal/machine", "telemetry"}},
+	{path: "actors", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "telemetry"}},
+	{path: "cluster", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "telemetry"}},
+	{path: "inbox", imports: []string{"messages", "telemetry"}},
+	{path: "transport", imports: []string{"messages", "telemetry"}},
 	{path: ".", imports: rootImports},
 	{path: "console", imports: aboveRoot},
 	{path: "sagaztest", imports: aboveRoot},
