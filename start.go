@@ -76,7 +76,7 @@ func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, i
 		return nil, err
 	}
 	row.Begun = false
-	inserted, err := store.InsertSagaTx(ctx, tx, row)
+	inserted, err := store.InsertSagaTx(ctx, tx, row, nil)
 	if err != nil {
 		return nil, fmt.Errorf("saga %s: %w", start.SagaId, err)
 	}
@@ -88,7 +88,7 @@ func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, i
 
 type txStarter interface {
 	persistence.Store
-	InsertSagaTx(ctx context.Context, tx pgx.Tx, s persistence.Saga) (inserted bool, err error)
+	InsertSagaTx(ctx context.Context, tx pgx.Tx, s persistence.Saga, outgoing []messages.Outgoing) (inserted bool, err error)
 }
 
 func (d *Definition[In, Out]) prepare(id string, in In, opts []StartOption) (*sagazpb.StartSaga, error) {

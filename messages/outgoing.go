@@ -17,3 +17,25 @@ type Outgoing struct {
 	// Data is a sagazpb.CloudEvent.
 	Data []byte
 }
+
+// Mark names a row of the outbox, or a place in it.
+type Mark struct {
+	Lane int
+	Pos  int64
+}
+
+// Backlog is what one lane of one publisher has not confirmed sent.
+type Backlog struct {
+	Publisher string
+	Lane      int
+	Messages  int
+	OldestAt  time.Time
+}
+
+// Dead is a message that a broker refused for good: a row of the table outbox_dead.
+type Dead struct {
+	Outgoing // Pos is 0: it has no place in the outbox any more
+	ID       int64
+	FailedAt time.Time
+	Error    string
+}

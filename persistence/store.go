@@ -106,6 +106,9 @@ type Batch struct {
 	// Wakes are the ids of sagas which this batch moves and whose rows still say asleep or not begun.
 	// They are updated in the same transaction: otherwise a crash would leave a moving saga marked asleep.
 	Wakes []string
+	// Outgoing are the messages of these transitions. Commit sets Pos of those it wrote; where it stays 0 a message was not written, or by an earlier
+	// sending of the batch. Of a start whose id stands in Starts twice there are none.
+	Outgoing []Outgoing
 }
 
 // Query selects rows of the table sagas for List. Zero fields select everything.
@@ -192,6 +195,8 @@ type Store interface {
 
 	// DeleteEnded deletes up to limit sagas that ended before the given time, with their journal, and returns how many.
 	DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error)
+
+	Outbox
 
 	// Close releases the store; it does not leave the membership. It is idempotent.
 	Close() error

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
 )
 
@@ -23,6 +24,7 @@ type Store struct {
 	definitions map[string]persistence.Definition
 	members     int64
 	member      *membership // the living one
+	outbox      outbox
 }
 
 type row struct {
@@ -49,7 +51,7 @@ func New(shards int) *Store {
 	if shards <= 0 {
 		shards = 256
 	}
-	return &Store{shards: shards, sagas: map[string]*row{}, definitions: map[string]persistence.Definition{}}
+	return &Store{shards: shards, sagas: map[string]*row{}, definitions: map[string]persistence.Definition{}, outbox: outbox{lanes: map[laneKey][]messages.Outgoing{}}}
 }
 
 // Shards implements persistence.Store.
@@ -108,12 +110,14 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 			return nil, fmt.Errorf("saga %s, version %d: %w", e.SagaID, e.Version, persistence.ErrConflict)
 		}
 	}
-	duplicates := s.insert(b.Starts, own)
+	duplicates, inserted := s.insert(b.Starts, own)
+	again := false
 	for _, e := range b.Entries {
 		r := s.sagas[e.SagaID]
 		i := r.find(e.Version)
 		if i < len(r.journal) && r.journal[i].Version == e.Version {
-			continue // this batch was committed before
+			again = true // this batch was committed before
+			continue
 		}
 		r.journal = slices.Insert(r.journal, i, entry{Entry: persistence.Entry{SagaID: e.SagaID, Version: e.Version, Data: bytes.Clone(e.Data)}, origin: own})
 	}
@@ -122,6 +126,7 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 			r.Asleep, r.Begun, r.WakeAt = false, true, time.Time{}
 		}
 	}
+	s.enqueue(b.Outgoing, inserted, again)
 	return duplicates, nil
 }
 
@@ -141,21 +146,24 @@ func (r *row) find(version uint64) int {
 	return i
 }
 
-func (s *Store) insert(starts []persistence.Saga, own mark) (duplicates []int) {
+func (s *Store) insert(starts []persistence.Saga, own mark) (duplicates []int, inserted map[string]bool) {
 	seen := map[string]bool{}
+	inserted = make(map[string]bool, len(starts))
 	for i, saga := range starts {
 		r := s.sagas[saga.ID]
 		switch {
 		case r == nil:
 			s.sagas[saga.ID] = &row{Saga: clone(saga), origin: own}
+			inserted[saga.ID] = true
 		case r.Version == 0: // it has a journal already
 			r.Saga, r.origin = clone(saga), own
+			inserted[saga.ID] = true
 		case r.origin != own || seen[saga.ID]:
 			duplicates = append(duplicates, i)
 		}
 		seen[saga.ID] = true
 	}
-	return duplicates
+	return duplicates, inserted
 }
 
 // Checkpoint implements persistence.Store.
@@ -184,9 +192,7 @@ func (s *Store) Checkpoint(ctx context.Context, sagas []persistence.Saga) error 
 func clone(s persistence.Saga) persistence.Saga {
 	s.Fingerprint, s.State, s.Tags = bytes.Clone(s.Fingerprint), bytes.Clone(s.State), maps.Clone(s.Tags)
 	for _, t := range []*time.Time{&s.WakeAt, &s.StartedAt, &s.UpdatedAt, &s.EndedAt} {
-		if !t.IsZero() {
-			*t = time.UnixMicro(t.UnixMicro()).UTC()
-		}
+		*t = stored(*t)
 	}
 	return s
 }

@@ -26,6 +26,37 @@ type commitArgs struct {
 	entryID      []string
 	entryVersion []int64
 	data         [][]byte
+
+	outgoing outgoingArgs
+}
+
+type outgoingArgs struct {
+	lane             []int32
+	publisher, topic []string
+	at               []pgtype.Timestamptz
+	data             [][]byte
+	start            []string
+}
+
+func (a *outgoingArgs) reset() {
+	empty(&a.publisher)
+	empty(&a.topic)
+	empty(&a.data)
+	empty(&a.start)
+	a.lane, a.at = a.lane[:0], a.at[:0]
+}
+
+func (a *outgoingArgs) add(m *persistence.Outgoing) error {
+	if m.Lane != int(int32(m.Lane)) {
+		return &persistence.RejectedError{Err: errRange}
+	}
+	a.lane = append(a.lane, int32(m.Lane))
+	a.publisher = append(a.publisher, m.Publisher)
+	a.topic = append(a.topic, m.Topic)
+	a.at = append(a.at, stamp(m.EnqueuedAt))
+	a.data = append(a.data, present(m.Data))
+	a.start = append(a.start, m.OfStart)
+	return nil
 }
 
 // reset forgets the rows, and what they point to: a Store keeps nothing that it was given.
@@ -37,6 +68,7 @@ func (a *commitArgs) reset() {
 	empty(&a.tags)
 	empty(&a.entryID)
 	empty(&a.data)
+	a.outgoing.reset()
 	a.shard, a.definitionVersion, a.status, a.version = a.shard[:0], a.definitionVersion[:0], a.status[:0], a.version[:0]
 	a.begun, a.asleep, a.entryVersion = a.begun[:0], a.asleep[:0], a.entryVersion[:0]
 	a.wakeAt, a.startedAt, a.updatedAt, a.endedAt = a.wakeAt[:0], a.startedAt[:0], a.updatedAt[:0], a.endedAt[:0]

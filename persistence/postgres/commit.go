@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -22,6 +23,12 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 	}
 	for i := range b.Entries {
 		if err := s.args.addEntry(&b.Entries[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range b.Outgoing {
+		b.Outgoing[i].Pos = 0
+		if err := s.args.outgoing.add(&b.Outgoing[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +51,7 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 
 func (s *Store) commit(ctx context.Context, conn *pgx.Conn, b *persistence.Batch) ([]int, error) {
 	writer, batch := s.member.Load(), int64(b.ID)
-	inserted, err := s.send(ctx, conn, b, writer, batch)
+	inserted, positions, err := s.send(ctx, conn, b, writer, batch)
 	if key, taken := takenKey(err); taken {
 		var ours bool
 		if ours, err = s.committedBefore(ctx, conn, writer, batch); err != nil {
@@ -53,19 +60,30 @@ func (s *Store) commit(ctx context.Context, conn *pgx.Conn, b *persistence.Batch
 		if !ours {
 			return nil, fmt.Errorf("%w: %s", persistence.ErrConflict, key)
 		}
-		inserted = 0
+		inserted, positions = 0, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if inserted == len(b.Starts) {
+		place(b.Outgoing, positions)
 		return nil, nil
 	}
 	return s.duplicates(ctx, conn, b, writer, batch)
 }
 
-// send returns how many starts were new.
-func (s *Store) send(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, writer, batch int64) (inserted int, err error) {
+// place tells the messages their positions, which came back in order. Where some were left out they are not told: whoever sends them reads them.
+func place(outgoing []persistence.Outgoing, positions []int64) {
+	if len(positions) != len(outgoing) {
+		return
+	}
+	for i, pos := range positions {
+		outgoing[i].Pos = pos
+	}
+}
+
+// send returns how many starts were new, and the positions of the messages written.
+func (s *Store) send(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, writer, batch int64) (inserted int, positions []int64, err error) {
 	a := &s.args
 	var p pgx.Batch
 	p.Queue(s.sql.fence, writer)
@@ -79,24 +97,40 @@ func (s *Store) send(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, 
 	if len(b.Wakes) > 0 {
 		p.Queue(s.sql.wake, b.Wakes)
 	}
-	return run(ctx, conn, &p, len(b.Starts) > 0)
+	if o := &a.outgoing; len(b.Outgoing) > 0 {
+		p.Queue(s.sql.enqueue, o.lane, o.publisher, o.topic, o.at, o.data, o.start, writer, batch)
+	}
+	return run(ctx, conn, &p, len(b.Starts) > 0, len(b.Outgoing) > 0)
 }
 
-// run executes a pipeline and returns the number of rows of its second statement if there are starts.
+// run executes a pipeline and returns the number of rows of its second statement if there are starts, and what its last one returns if there are messages.
 // The commit happens at the end of the pipeline, so that only a Close without error says that it succeeded.
-func run(ctx context.Context, conn *pgx.Conn, p *pgx.Batch, starts bool) (inserted int, err error) {
+func run(ctx context.Context, conn *pgx.Conn, p *pgx.Batch, starts, outgoing bool) (inserted int, positions []int64, err error) {
 	results := conn.SendBatch(ctx, p)
 	for i := range p.Len() {
-		tag, err := results.Exec()
+		var tag pgconn.CommandTag
+		if outgoing && i == p.Len()-1 {
+			positions, err = collect(results)
+		} else {
+			tag, err = results.Exec()
+		}
 		if err != nil {
 			_ = results.Close()
-			return 0, err
+			return 0, nil, err
 		}
 		if i == 1 && starts {
 			inserted = int(tag.RowsAffected())
 		}
 	}
-	return inserted, results.Close()
+	return inserted, positions, results.Close()
+}
+
+func collect(results pgx.BatchResults) ([]int64, error) {
+	rows, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 // committedBefore says whether the batch was committed by an attempt whose outcome we did not learn: then all of its keys name it.

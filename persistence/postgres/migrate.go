@@ -21,7 +21,22 @@ import (
 var migrations embed.FS
 
 // Version is the schema version that this binary works with: the newest migration's number.
-const Version = 1
+var Version = newestMigration()
+
+func newestMigration() (version int64) {
+	files, err := migrations.ReadDir("migrations")
+	for _, f := range files {
+		var n int64
+		if n, err = goose.NumericComponent(f.Name()); err != nil {
+			break
+		}
+		version = max(version, n)
+	}
+	if err != nil {
+		panic(err) // the files are part of the binary
+	}
+	return version
+}
 
 const versionTable = "goose_db_version"
 

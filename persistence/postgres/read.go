@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
 )
 
@@ -139,22 +140,35 @@ func (s *Store) DeleteEnded(ctx context.Context, before time.Time, limit int) (n
 	return n, nil
 }
 
-// InsertSagaTx inserts a saga that has not begun, in a transaction of the caller's in this database; no fence, because no shard acts on it yet.
-// inserted is false when a saga of this id exists. Begun is ignored.
-func (s *Store) InsertSagaTx(ctx context.Context, tx pgx.Tx, saga persistence.Saga) (inserted bool, err error) {
+// InsertSagaTx inserts a saga that has not begun, and its messages, in a transaction of the caller's in this database; no fence, because no shard
+// acts on it yet. inserted is false when a saga of this id exists; then there are no messages either. Begun is ignored.
+func (s *Store) InsertSagaTx(ctx context.Context, tx pgx.Tx, saga persistence.Saga, outgoing []messages.Outgoing) (inserted bool, err error) {
+	inserted, err = s.insertSagaTx(ctx, tx, saga, outgoing)
+	if known := verdict(err); known != nil && !errors.Is(known, persistence.ErrFenced) {
+		err = known
+	}
+	if err != nil {
+		return false, fmt.Errorf("insert saga %q: %w", saga.ID, err)
+	}
+	return inserted, nil
+}
+
+func (s *Store) insertSagaTx(ctx context.Context, tx pgx.Tx, saga persistence.Saga, outgoing []messages.Outgoing) (bool, error) {
 	var a commitArgs
 	if err := a.addSaga(&saga); err != nil {
 		return false, err
 	}
 	tag, err := tx.Exec(ctx, s.sql.insertOne, saga.ID, saga.Shard, saga.Definition, saga.DefinitionVersion, a.fingerprint[0],
 		a.status[0], a.version[0], a.state[0], saga.Asleep, a.wakeAt[0], a.startedAt[0], a.updatedAt[0], a.endedAt[0], a.tags[0])
-	if err != nil {
-		if known := verdict(err); known != nil && !errors.Is(known, persistence.ErrFenced) {
-			err = known
-		}
-		return false, fmt.Errorf("insert saga %q: %w", saga.ID, err)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
 	}
-	return tag.RowsAffected() == 1, nil
+	for _, m := range outgoing {
+		if _, err := tx.Exec(ctx, s.sql.enqueueOne, m.Lane, m.Publisher, m.Topic, m.EnqueuedAt, present(m.Data)); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // scan reads the columns, and what the query has after them.

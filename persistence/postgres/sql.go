@@ -6,6 +6,7 @@ import "strings"
 // it does so as the partial index of the migration does: otherwise the index is not used.
 type statements struct {
 	fence, start, append, wake         string
+	enqueue, enqueueOne                string
 	startedBy, appendedBy              string
 	snapshot, trim                     string
 	insertOne, recover, journal, load  string
@@ -13,6 +14,9 @@ type statements struct {
 	saveDefinitions, definitions       string
 	holder, others, expire, kill, join string
 	sweep, heartbeat, leave            string
+	unsent, readUnsent, deleteSent     string
+	bury, backlog                      string
+	dead, retryDead, discardDead       string
 }
 
 const columns = `s.id, s.shard, s.definition, s.definition_version, s.fingerprint, s.status, s.version,
@@ -33,7 +37,14 @@ func newStatements(schema string) statements {
 			SELECT u.*, $4::bigint, $5::bigint FROM unnest($1::text[], $2::bigint[], $3::bytea[]) u`),
 		wake: q(`UPDATE sagaz.sagas SET asleep = false, wake_at = NULL, begun = true
 			WHERE id = ANY($1::text[]) AND (asleep OR NOT begun)`),
-		startedBy: q(`SELECT id FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $2 AND batch = $3`),
+		// xmin says that this very transaction inserted the saga: a batch that had been committed before inserts nothing again.
+		enqueue: q(`INSERT INTO sagaz.outbox (lane, publisher, topic, enqueued_at, data)
+			SELECT u.a, u.b, u.c, u.d, u.e FROM unnest($1::int[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::text[]) u (a, b, c, d, e, f)
+			WHERE u.f = '' OR EXISTS (SELECT 1 FROM sagaz.sagas s
+				WHERE s.id = u.f AND s.writer = $7 AND s.batch = $8 AND s.xmin = pg_current_xact_id()::xid)
+			RETURNING pos`),
+		enqueueOne: q(`INSERT INTO sagaz.outbox (lane, publisher, topic, enqueued_at, data) VALUES ($1, $2, $3, $4, $5)`),
+		startedBy:  q(`SELECT id FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $2 AND batch = $3`),
 		appendedBy: q(`SELECT count(*) FROM unnest($1::text[], $2::bigint[]) u (id, version)
 			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $3 AND j.batch = $4`),
 
@@ -82,5 +93,24 @@ func newStatements(schema string) statements {
 		sweep:     q(`DELETE FROM sagaz.members WHERE NOT alive AND heartbeat_at < clock_timestamp() - interval '30 days'`),
 		heartbeat: q(`UPDATE sagaz.members SET heartbeat_at = clock_timestamp() WHERE id = $1 AND alive`),
 		leave:     q(`UPDATE sagaz.members SET alive = false WHERE id = $1 AND alive`),
+
+		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos) WHERE EXISTS (
+			SELECT 1 FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1)`),
+		readUnsent: q(`SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
+			WHERE lane = $2 AND publisher = $1 AND pos > $3 ORDER BY pos LIMIT $4`),
+		deleteSent: q(`DELETE FROM sagaz.outbox o USING unnest($2::int[], $3::bigint[]) u (lane, pos)
+			WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos`),
+		bury: q(`WITH gone AS (DELETE FROM sagaz.outbox WHERE lane = $2 AND publisher = $1 AND pos = $3 RETURNING *)
+			INSERT INTO sagaz.outbox_dead (lane, publisher, topic, enqueued_at, data, error)
+			SELECT lane, publisher, topic, enqueued_at, data, $4 FROM gone`),
+		backlog: q(`SELECT o.publisher, o.lane, count(*), (SELECT f.enqueued_at FROM sagaz.outbox f
+				WHERE f.lane = o.lane AND f.publisher = o.publisher ORDER BY f.pos LIMIT 1)
+			FROM sagaz.outbox o WHERE $1::int[] IS NULL OR o.lane = ANY($1) GROUP BY o.publisher, o.lane ORDER BY o.publisher, o.lane`),
+		dead: q(`SELECT id, publisher, lane, topic, enqueued_at, failed_at, error, data FROM sagaz.outbox_dead
+			WHERE ($1::bigint = 0 OR id = $1) AND ($2::bigint = 0 OR id < $2) ORDER BY id DESC LIMIT $3`),
+		retryDead: q(`WITH again AS (DELETE FROM sagaz.outbox_dead WHERE id = ANY($1::bigint[]) RETURNING *)
+			INSERT INTO sagaz.outbox (lane, publisher, topic, enqueued_at, data)
+			SELECT lane, publisher, topic, enqueued_at, data FROM again ORDER BY id`),
+		discardDead: q(`DELETE FROM sagaz.outbox_dead WHERE id = ANY($1::bigint[])`),
 	}
 }

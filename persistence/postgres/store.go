@@ -35,6 +35,7 @@ type Store struct {
 	schema string
 	shards int
 	pool   *pgxpool.Pool
+	outbox *pgxpool.Pool
 	sql    statements
 	cfg    *pgx.ConnConfig
 
@@ -84,16 +85,25 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+schema+".shards").Scan(&s.shards); err != nil {
 		return nil, fmt.Errorf("count shards: %w", err)
 	}
+	if s.pool, err = newPool(ctx, dsn, cfg, opts.MaxConns); err != nil {
+		return nil, err
+	}
+	if s.outbox, err = newPool(ctx, dsn, s.commits.cfg, outboxConns); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newPool makes a pool, which connects when it is asked for something.
+func newPool(ctx context.Context, dsn string, cfg *pgx.ConnConfig, conns int) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
 	}
 	pc.ConnConfig = cfg.Copy()
-	pc.MaxConns = int32(min(opts.MaxConns, 1000))
-	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
-		return nil, err
-	}
-	return s, nil
+	pc.MaxConns = int32(min(conns, 1000))
+	return pgxpool.NewWithConfig(ctx, pc)
 }
 
 // Shards is the number of rows of the table shards.
@@ -112,6 +122,7 @@ func (s *Store) Close() error {
 		s.commits.close()
 		s.checkpoints.close()
 		s.pool.Close()
+		s.outbox.Close()
 	})
 	return nil
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sagaz/sagaz/internal/testpg"
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/postgres"
 )
@@ -41,7 +43,7 @@ func TestASchemaOfAnotherVersionIsRefused(t *testing.T) {
 	for _, migrate := range []bool{false, true} {
 		_, err = postgres.Open(t.Context(), dsn, postgres.Options{Migrate: migrate})
 		require.ErrorIs(t, err, persistence.ErrSchema)
-		require.ErrorContains(t, err, "has version 99, this binary works with version 1: run a newer binary")
+		require.ErrorContains(t, err, fmt.Sprintf("has version 99, this binary works with version %d: run a newer binary", postgres.Version))
 	}
 }
 
@@ -100,11 +102,12 @@ func TestASagaOfTheCallersTransactionWaitsForItsFirstCommit(t *testing.T) {
 	s, conn := joined(t, dsn), connect(t, dsn)
 	for _, want := range []bool{true, false} {
 		require.NoError(t, pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-			inserted, err := s.InsertSagaTx(t.Context(), tx, saga("a"))
+			inserted, err := s.InsertSagaTx(t.Context(), tx, saga("a"), []messages.Outgoing{{Lane: 7, Topic: "t", EnqueuedAt: began}})
 			require.Equal(t, want, inserted)
 			return err
 		}))
 	}
+	require.Equal(t, 1, count(t, conn, "sagaz.outbox"))
 	refs, err := s.NotBegun(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, []persistence.Ref{{ID: "a", Shard: 7}}, refs)

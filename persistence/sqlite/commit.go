@@ -22,12 +22,21 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 	if err := check(b); err != nil {
 		return nil, err
 	}
-	var duplicates []int
+	var found []int
+	var positions []int64
 	err := s.fenced(ctx, func(tx *sql.Tx, member int64) (err error) {
-		if duplicates, err = insertStarts(ctx, tx, b, member); err != nil {
+		taken, err := insertStarts(ctx, tx, b, member)
+		if err != nil {
 			return err
 		}
-		if err := appendEntries(ctx, tx, b, member); err != nil {
+		if found, err = duplicates(ctx, tx, b, member, taken); err != nil {
+			return err
+		}
+		again, err := appendEntries(ctx, tx, b, member)
+		if err != nil {
+			return err
+		}
+		if positions, err = enqueue(ctx, tx, b.Outgoing, leaving(b, taken, again)); err != nil {
 			return err
 		}
 		return each(ctx, tx, wakeSaga, len(b.Wakes), func(i int) []any { return []any{b.Wakes[i]} }, nil)
@@ -35,12 +44,32 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 	if err != nil {
 		return nil, fmt.Errorf("commit batch %d of %d starts and %d entries: %w", b.ID, len(b.Starts), len(b.Entries), err)
 	}
-	return duplicates, nil
+	for i := range b.Outgoing {
+		b.Outgoing[i].Pos = positions[i]
+	}
+	return found, nil
 }
 
-func insertStarts(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member int64) ([]int, error) {
-	var taken []int
-	err := each(ctx, tx, insertSaga, len(b.Starts), func(i int) []any {
+// leaving are the messages that this transaction has to write: not those of starts that it did not insert, nor of entries that were there.
+func leaving(b *persistence.Batch, taken []int, again bool) []bool {
+	write := make([]bool, len(b.Outgoing))
+	if len(b.Outgoing) == 0 {
+		return write
+	}
+	left := make(map[string]bool, len(taken))
+	for _, i := range taken {
+		left[b.Starts[i].ID] = true
+	}
+	for i := range b.Outgoing {
+		of := b.Outgoing[i].OfStart
+		write[i] = of == "" && !again || of != "" && !left[of]
+	}
+	return write
+}
+
+// insertStarts returns the positions of the starts whose ids were taken, by whomever.
+func insertStarts(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member int64) (taken []int, err error) {
+	err = each(ctx, tx, insertSaga, len(b.Starts), func(i int) []any {
 		r := &b.Starts[i]
 		return []any{
 			r.ID, r.Shard, r.Definition, r.DefinitionVersion, present(r.Fingerprint), int64(r.Status), int64(r.Version), present(r.State), r.Begun, r.Asleep,
@@ -51,14 +80,14 @@ func insertStarts(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member 
 			taken = append(taken, i)
 		}
 	})
-	if err != nil || len(taken) == 0 {
-		return nil, err
-	}
-	return duplicates(ctx, tx, b, member, taken)
+	return taken, err
 }
 
 // duplicates leaves out of taken what this very batch inserted when it was sent before.
 func duplicates(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member int64, taken []int) ([]int, error) {
+	if len(taken) == 0 {
+		return nil, nil
+	}
 	first := map[string]int{}
 	for i := range b.Starts {
 		if _, ok := first[b.Starts[i].ID]; !ok {
@@ -79,14 +108,15 @@ func duplicates(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member in
 	return positions, nil
 }
 
-func appendEntries(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member int64) error {
+// appendEntries says whether the batch had been committed before: then all of its rows are there.
+func appendEntries(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member int64) (again bool, err error) {
 	done := 0
-	err := each(ctx, tx, insertEntry, len(b.Entries), func(i int) []any {
+	err = each(ctx, tx, insertEntry, len(b.Entries), func(i int) []any {
 		e := &b.Entries[i]
 		return []any{e.SagaID, int64(e.Version), member, int64(b.ID), present(e.Data)}
 	}, func(i int, _ int64) { done = i + 1 })
 	if !isConstraint(err) {
-		return err
+		return false, err
 	}
 	for i := range b.Entries { // a batch sent again finds all of its own rows; anything else is a conflict
 		e := &b.Entries[i]
@@ -94,11 +124,11 @@ func appendEntries(ctx context.Context, tx *sql.Tx, b *persistence.Batch, member
 		err := tx.QueryRowContext(ctx, `SELECT writer = ? AND batch = ? FROM journal WHERE saga_id = ? AND version = ?`,
 			member, int64(b.ID), e.SagaID, int64(e.Version)).Scan(&own)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && (!own || i < done) {
-			return fmt.Errorf("saga %s, version %d: %w", e.SagaID, e.Version, persistence.ErrConflict)
+			return false, fmt.Errorf("saga %s, version %d: %w", e.SagaID, e.Version, persistence.ErrConflict)
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }

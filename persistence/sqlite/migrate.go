@@ -17,7 +17,22 @@ import (
 var migrations embed.FS
 
 // Version is the schema version that this binary works with: the newest migration's number.
-const Version = 1
+var Version = newestMigration()
+
+func newestMigration() (version int64) {
+	files, err := migrations.ReadDir("migrations")
+	for _, f := range files {
+		var n int64
+		if n, err = goose.NumericComponent(f.Name()); err != nil {
+			break
+		}
+		version = max(version, n)
+	}
+	if err != nil {
+		panic(err) // the files are part of the binary
+	}
+	return version
+}
 
 // migrate brings the schema to Version. It locks the file meanwhile: a node that works on it must not lose the schema it knows.
 func migrate(ctx context.Context, db *sql.DB, path string) error {

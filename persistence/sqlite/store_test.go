@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -109,7 +110,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	} {
 		_, err = open()
 		require.ErrorIs(t, err, persistence.ErrSchema)
-		require.ErrorContains(t, err, "the file has version 99, this binary works with version 1: use a newer binary")
+		require.ErrorContains(t, err, fmt.Sprintf("the file has version 99, this binary works with version %d: use a newer binary", Version))
 		require.ErrorContains(t, err, path)
 	}
 }

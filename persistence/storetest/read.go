@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
 )
 
@@ -144,6 +145,14 @@ func testCancelled(t *testing.T, s *suite) {
 		"SaveDefinitions": func() error { return s.SaveDefinitions(ctx, []persistence.Definition{{Fingerprint: []byte("f")}}) },
 		"Definitions":     func() error { _, err := s.Definitions(ctx); return err },
 		"DeleteEnded":     func() error { _, err := s.DeleteEnded(ctx, began, 1); return err },
+		"Unsent":          func() error { _, err := s.Unsent(ctx, "", []messages.Mark{{}}); return err },
+		"ReadUnsent":      func() error { _, _, err := s.ReadUnsent(ctx, "", messages.Mark{}, 1, 1); return err },
+		"DeleteSent":      func() error { return s.DeleteSent(ctx, "", []messages.Mark{{}}) },
+		"Bury":            func() error { return s.Bury(ctx, "", messages.Mark{}, "") },
+		"Backlog":         func() error { _, err := s.Backlog(ctx, nil); return err },
+		"Dead":            func() error { _, err := s.Dead(ctx, persistence.DeadQuery{}); return err },
+		"RetryDead":       func() error { _, err := s.RetryDead(ctx, []int64{1}); return err },
+		"DiscardDead":     func() error { _, err := s.DiscardDead(ctx, []int64{1}); return err },
 		"Join":            func() error { _, err := s.Join(ctx, persistence.Member{}); return err },
 	} {
 		require.ErrorIs(t, call(), context.Canceled, name)

@@ -1,0 +1,188 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/sagaz/sagaz/messages"
+	"github.com/sagaz/sagaz/persistence"
+)
+
+const (
+	insertOutgoing = `INSERT INTO outbox (lane, publisher, topic, enqueued_at, data) VALUES (?, ?, ?, ?, ?)`
+	deleteOutgoing = `DELETE FROM outbox WHERE pos = ? AND lane = ? AND publisher = ?`
+	firstUnsent    = `SELECT 1 FROM outbox WHERE lane = ? AND publisher = ? AND pos > ? LIMIT 1`
+)
+
+// enqueue inserts the messages that are to be written, and returns their positions; 0 for the others.
+func enqueue(ctx context.Context, tx *sql.Tx, outgoing []persistence.Outgoing, write []bool) ([]int64, error) {
+	positions := make([]int64, len(outgoing))
+	if len(outgoing) == 0 {
+		return positions, nil
+	}
+	stmt, err := tx.PrepareContext(ctx, insertOutgoing)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	for i := range outgoing {
+		if !write[i] {
+			continue
+		}
+		m := &outgoing[i]
+		result, err := stmt.ExecContext(ctx, m.Lane, m.Publisher, m.Topic, micros(m.EnqueuedAt), present(m.Data))
+		if err != nil {
+			return nil, err
+		}
+		if positions[i], err = result.LastInsertId(); err != nil {
+			return nil, err
+		}
+	}
+	return positions, nil
+}
+
+// Unsent implements persistence.Outbox.
+func (s *Store) Unsent(ctx context.Context, publisher string, marks []messages.Mark) (lanes []int, err error) {
+	tx, err := s.read.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("look into the outbox: %w", err)
+	}
+	defer tx.Rollback()
+	stmt, err := tx.PrepareContext(ctx, firstUnsent)
+	if err != nil {
+		return nil, fmt.Errorf("look into the outbox: %w", err)
+	}
+	defer stmt.Close()
+	for _, m := range marks {
+		found, err := exists(stmt.QueryContext(ctx, m.Lane, publisher, m.Pos))
+		if err != nil {
+			return nil, fmt.Errorf("look into the outbox: %w", err)
+		}
+		if found {
+			lanes = append(lanes, m.Lane)
+		}
+	}
+	return lanes, nil
+}
+
+func exists(rows *sql.Rows, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	return rows.Next(), rows.Err()
+}
+
+// ReadUnsent implements persistence.Outbox.
+func (s *Store) ReadUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) ([]messages.Outgoing, bool, error) {
+	page, more, err := s.readUnsent(ctx, publisher, after, limit, maxBytes)
+	if err != nil {
+		return nil, false, fmt.Errorf("read lane %d of the outbox: %w", after.Lane, err)
+	}
+	return page, more, nil
+}
+
+func (s *Store) readUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) (page []messages.Outgoing, more bool, err error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT pos, topic, enqueued_at, data FROM outbox WHERE lane = ? AND publisher = ? AND pos > ? ORDER BY pos LIMIT ?`,
+		after.Lane, publisher, after.Pos, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		m := messages.Outgoing{Publisher: publisher, Lane: after.Lane}
+		var at int64
+		if err := rows.Scan(&m.Pos, &m.Topic, &at, &m.Data); err != nil {
+			return nil, false, err
+		}
+		maxBytes -= len(m.Data)
+		if maxBytes < 0 && len(page) > 0 {
+			return page, true, nil
+		}
+		m.EnqueuedAt = when(at)
+		page = append(page, m)
+	}
+	return page, len(page) == limit, rows.Err()
+}
+
+// DeleteSent implements persistence.Outbox.
+func (s *Store) DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, deleteOutgoing, len(sent), func(i int) []any { return []any{sent[i].Pos, sent[i].Lane, publisher} }, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("delete %d messages from the outbox: %w", len(sent), err)
+	}
+	return nil
+}
+
+// Bury implements persistence.Outbox.
+func (s *Store) Bury(ctx context.Context, publisher string, refused messages.Mark, reason string) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO outbox_dead (lane, publisher, topic, enqueued_at, data, error)
+			SELECT lane, publisher, topic, enqueued_at, data, ? FROM outbox WHERE pos = ? AND lane = ? AND publisher = ?`,
+			reason, refused.Pos, refused.Lane, publisher)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, deleteOutgoing, refused.Pos, refused.Lane, publisher)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("move message %d of lane %d to the dead: %w", refused.Pos, refused.Lane, err)
+	}
+	return nil
+}
+
+// Backlog implements persistence.Outbox.
+func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, error) {
+	backlog, err := scanBacklog(s.read.QueryContext(ctx, `SELECT publisher, lane, count(*), min(pos), enqueued_at FROM outbox GROUP BY publisher, lane ORDER BY publisher, lane`))
+	if err != nil {
+		return nil, fmt.Errorf("count the outbox: %w", err)
+	}
+	if lanes == nil {
+		return backlog, nil
+	}
+	asked := make(map[int]bool, len(lanes))
+	for _, lane := range lanes {
+		asked[lane] = true
+	}
+	kept := backlog[:0]
+	for _, b := range backlog {
+		if asked[b.Lane] {
+			kept = append(kept, b)
+		}
+	}
+	return kept, nil
+}
+
+// scanBacklog reads groups whose bare column enqueued_at is that of the row with min(pos): so SQLite says.
+func scanBacklog(rows *sql.Rows, err error) (backlog []messages.Backlog, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b messages.Backlog
+		var pos, at int64
+		if err := rows.Scan(&b.Publisher, &b.Lane, &b.Messages, &pos, &at); err != nil {
+			return nil, err
+		}
+		b.OldestAt = when(at)
+		backlog = append(backlog, b)
+	}
+	return backlog, rows.Err()
+}
+
+// change runs fn in a transaction without the fence.
+func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
