@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need is there: the Postgres server's programs, a C compiler (the race detector links
-# with it) and make. On Debian it installs what is missing; it starts nothing: the tests run throw-away clusters of
-# their own.
+# Makes sure that what the tests need is there: the programs of the Postgres, Redis and RabbitMQ servers, a C compiler (the
+# race detector links with it), make, and Node.js with the packages of examples/polyglot. On Debian it installs what is
+# missing; it starts nothing: the tests run throw-away servers of their own.
 set -euo pipefail
 
 postgres() {
@@ -18,17 +18,38 @@ compiler() {
 	command -v "${cc%% *}" 2>/dev/null || command -v gcc
 }
 
+rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server; }
+
 fail() {
 	echo "setup: $*" >&2
-	echo "setup: the tests need initdb and postgres (PostgreSQL 14 or newer, in /usr/lib/postgresql/*/bin or on PATH), a C compiler and make." >&2
+	echo "setup: the tests need initdb and postgres (PostgreSQL 14 or newer, in /usr/lib/postgresql/*/bin or on PATH), redis-server 6 or newer," \
+		"rabbitmq-server 3.9 or newer with Erlang's epmd, a C compiler, make, and node 18 or newer with npm." >&2
 	exit 1
+}
+
+# The packages of the Node.js participant, as its lock file has them.
+polyglot() {
+	local dir
+	dir="$(dirname "${BASH_SOURCE[0]}")/../examples/polyglot"
+	[ -e "$dir/package-lock.json" ] || return 0
+	if [ -e "$dir/node_modules/.package-lock.json" ] && [ ! "$dir/package-lock.json" -nt "$dir/node_modules/.package-lock.json" ]; then
+		return 0
+	fi
+	echo "setup: npm ci in examples/polyglot"
+	(cd "$dir" && npm ci --no-audit --no-fund --ignore-scripts) || fail "npm ci failed in examples/polyglot (see above)."
+	touch "$dir/node_modules/.package-lock.json"
 }
 
 packages=()
 postgres >/dev/null || packages+=(postgresql)
 compiler >/dev/null || packages+=(gcc libc6-dev)
 command -v make >/dev/null || packages+=(make)
+command -v redis-server >/dev/null || packages+=(redis-server)
+rabbitmq >/dev/null || packages+=(rabbitmq-server)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 if [ "${#packages[@]}" -eq 0 ]; then
+	polyglot
 	echo "setup: nothing to install; Postgres is in $(postgres)"
 	exit 0
 fi
@@ -48,8 +69,15 @@ if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
 	"${root[@]}" mkdir -p /etc/postgresql-common
 	echo 'create_main_cluster = false' | "${root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
 fi
+# Without this the packages of Redis and RabbitMQ start servers of their own.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+	"${root[@]}" chmod +x /usr/sbin/policy-rc.d
+	trap '"${root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+fi
 apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confold)
 "${apt[@]}" update || echo "setup: apt-get update failed; going on with the package lists there are" >&2
 "${apt[@]}" install --no-install-recommends "${packages[@]}" || fail "$lacking; apt-get install failed (see above)."
 postgres >/dev/null || fail "postgresql is installed, but its initdb is not where Debian puts it."
+polyglot
 echo "setup: installed; Postgres is in $(postgres)"

@@ -17,11 +17,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const root = "../.."
 
-// imports is what the README's fragments may use without saying so, by the name that stands in the code.
+// imports is what fragments may use without saying so, by the name that stands in the code.
 var imports = map[string]string{
-	"context": "context", "errors": "errors", "time": "time",
+	"context": "context", "errors": "errors", "time": "time", "sql": "database/sql",
 	"sagaz": "github.com/sagaz/sagaz", "messages": "github.com/sagaz/sagaz/messages",
 	"pgx": "github.com/jackc/pgx/v5", "pgxpool": "github.com/jackc/pgx/v5/pgxpool",
+	"message": "github.com/ThreeDotsLabs/watermill/message", "inbox": "github.com/sagaz/sagaz/inbox",
+	"transport": "github.com/sagaz/sagaz/transport", "nats": "github.com/sagaz/sagaz/transport/nats",
 }
 
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
@@ -41,13 +43,18 @@ func blocks(t *testing.T) (program, fragments string) {
 	}
 	require.NotEmpty(t, program)
 	require.NotEmpty(t, fragments)
-	head := "package main\n\nimport (\n"
+	return program, source("main", fragments)
+}
+
+// source makes a file of fragments.
+func source(pkg, fragments string) string {
+	head := "package " + pkg + "\n\nimport (\n"
 	for name, path := range imports {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(fragments) {
 			head += "\t\"" + path + "\"\n"
 		}
 	}
-	return program, head + ")\n" + fragments
+	return head + ")\n" + fragments
 }
 
 // build compiles files as if they stood in a folder of this module, and returns the binary.
@@ -80,6 +87,31 @@ func TestTheReadmesProgramRuns(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Equal(t, "{A-17 order-42/charge} <nil>\n", string(out))
+}
+
+// Every page below docs is a package: its fragments know each other, and nothing of other pages.
+func TestThePagesCodeCompiles(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	require.NoError(t, err)
+	compiled := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		fragments := ""
+		for _, m := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			fragments += m[1] + "\n"
+		}
+		if fragments == "" {
+			continue
+		}
+		compiled++
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			t.Parallel()
+			build(t, map[string]string{"page.go": source("page", fragments)})
+		})
+	}
+	require.Positive(t, compiled)
 }
 
 // code is what holds no links, whatever it looks like.

@@ -81,6 +81,8 @@ func TestCheckFindsPlantedViolations(t *testing.T) {
 		{"the root from below", "cluster/member.go", imports(module), []string{"cluster must not import " + module}},
 		{"messages import nothing", "messages/command.go", imports(module + "/internal/plan"), []string{"messages must not import"}},
 		{"inbox knows no store", "inbox/handle.go", imports(module+"/persistence", module+"/messages"), []string{"inbox must not import"}},
+		{"the root knows no broker", "node.go", imports(module+"/transport", module+"/transport/nats"), []string{"must not import " + module + "/transport/nats"}},
+		{"brokers do not know each other", "transport/nats/nats.go", imports(module+"/transport", module+"/transport/redis"), []string{"/transport/redis"}},
 		{"transport knows no store", "transport/relay.go", imports(module + "/persistence"), []string{"transport must not import"}},
 		{"actors know no inbox", "actors/saga.go", imports(module+"/inbox", module+"/transport"), []string{"/inbox", "/transport"}},
 		{"the root uses all below", "node.go", imports(module+"/inbox", module+"/cluster", module+"/transport"), nil},

@@ -26,13 +26,23 @@ var rooms = []room{
 	{path: "cluster", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "telemetry"}},
 	{path: "inbox", imports: []string{"messages", "telemetry"}},
 	{path: "transport", imports: []string{"messages", "telemetry"}},
+	// One room for each broker, so that a service links the client of its own alone; transport/brokers has all of them, for the command line.
+	{path: "transport/amqp", imports: []string{"transport"}},
+	{path: "transport/gochannel", imports: []string{"transport"}},
+	{path: "transport/kafka", imports: []string{"transport"}},
+	{path: "transport/nats", imports: []string{"transport"}},
+	{path: "transport/postgres", imports: []string{"transport"}},
+	{path: "transport/redis", imports: []string{"transport"}},
+	{path: "transport/brokers", imports: append([]string{"transport"}, brokers...)},
+	{path: "transport/brokertest", imports: []string{"transport"}},
 	{path: ".", imports: rootImports},
 	{path: "console", imports: aboveRoot},
 	{path: "sagaztest", imports: aboveRoot},
-	{path: "cli", imports: append([]string{"console", "sagaztest"}, aboveRoot...)},
-	{path: "cmd", imports: append([]string{"cli", "console", "sagaztest", "examples"}, aboveRoot...)},
-	{path: "examples", imports: append([]string{"cli", "console", "sagaztest"}, aboveRoot...)},
+	{path: "cli", imports: append([]string{"console", "sagaztest", "transport/brokers"}, aboveRoot...)},
+	{path: "cmd", imports: append([]string{"cli", "console", "sagaztest", "examples", "transport/brokers"}, aboveRoot...)},
+	{path: "examples", imports: append(append([]string{"cli", "console", "sagaztest"}, brokers...), aboveRoot...)},
 	// Help for tests: they stand beside the house.
+	{path: "internal/testbroker"},
 	{path: "internal/testpg"},
 	{path: "internal/layers"},
 }
@@ -42,6 +52,9 @@ var (
 		"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "cluster", "inbox", "transport", "telemetry",
 	}
 	aboveRoot = append([]string{"."}, rootImports...)
+	brokers   = []string{
+		"transport/amqp", "transport/gochannel", "transport/kafka", "transport/nats", "transport/postgres", "transport/redis",
+	}
 )
 
 // banned is what a room must not use although the compiler would let it.

@@ -1,0 +1,39 @@
+package nats
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/sagaz/sagaz/transport"
+)
+
+// headers follow the NATS binding of CloudEvents.
+var headers = transport.Headers{Prefix: "ce-", ContentType: "content-type"}
+
+// marshaler turns messages into NATS messages and back.
+type marshaler struct{}
+
+func (marshaler) Marshal(topic string, m *message.Message) (*natsgo.Msg, error) {
+	msg := &natsgo.Msg{Subject: topic, Data: m.Payload, Header: natsgo.Header{}}
+	var bad error
+	headers.Encode(m, func(key, value string) {
+		if strings.ContainsAny(key+value, "\r\n") { // it would end the header and begin another
+			bad = transport.Refuse(fmt.Errorf("header %q of message %s holds a line break", key, m.UUID))
+		}
+		msg.Header[key] = []string{value} // Set would change the case of the key
+	})
+	return msg, bad
+}
+
+func (marshaler) Unmarshal(msg *natsgo.Msg) (*message.Message, error) {
+	d := headers.Decoder()
+	for key, values := range msg.Header {
+		if len(values) > 0 && !strings.HasPrefix(key, "Nats-") {
+			d.Header(key, values[0])
+		}
+	}
+	return d.Message(msg.Data), nil
+}

@@ -1,0 +1,110 @@
+// Package nats publishes to and consumes from NATS JetStream.
+//
+// A nil error of Publish means that the stream has acknowledged the message: it is stored by the stream's quorum, and by default not yet synced to disk
+// (set the server's sync_interval to "always" where a power failure of all replicas must lose nothing). A message that is published again
+// within the stream's duplicate window (2 minutes unless you set it) is stored once.
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	wmnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
+	"github.com/ThreeDotsLabs/watermill/message"
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/sagaz/sagaz/transport"
+)
+
+// Open connects to a NATS server with JetStream: "nats://user:password@host:4222", or several of them with commas between. Streams and consumers are made when they are
+// first used, unless they exist.
+func Open(ctx context.Context, url string, o transport.Options) (*transport.Broker, error) {
+	o = o.WithDefaults()
+	conn, err := connect(url, o)
+	if err != nil {
+		return nil, err
+	}
+	js, err := conn.JetStream(natsgo.MaxWait(o.Timeout))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open NATS JetStream: %w", err)
+	}
+	if _, err := js.AccountInfo(natsgo.Context(ctx)); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open NATS JetStream (is it enabled on the server?): %w", err)
+	}
+	all := &streams{js: js, options: o}
+	pub, err := newPublisher(conn, all, o)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return transport.NewBroker(pub, &subscriber{conn: conn, streams: all, options: o}, closer{conn}), nil
+}
+
+func connect(url string, o transport.Options) (*natsgo.Conn, error) {
+	conn, err := natsgo.Connect(url,
+		natsgo.Name("sagaz "+o.Group), natsgo.Timeout(o.Timeout), natsgo.MaxReconnects(-1), natsgo.ReconnectBufSize(-1), // what waits would arrive out of order
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { o.Logger.Warn("NATS reports an error", "error", err) }),
+		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
+			if err != nil {
+				o.Logger.Warn("NATS is disconnected", "error", err)
+			}
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	return conn, nil
+}
+
+// closer closes the connection that both directions share.
+type closer struct{ conn *natsgo.Conn }
+
+func (c closer) Close() error {
+	c.conn.Close()
+	return nil
+}
+
+// publisher makes the stream of a topic before it publishes to it, and tells refusals from failures.
+type publisher struct {
+	*wmnats.Publisher
+	streams *streams
+}
+
+func newPublisher(conn *natsgo.Conn, all *streams, o transport.Options) (*publisher, error) {
+	pub, err := wmnats.NewPublisherWithNatsConn(conn, wmnats.PublisherPublishConfig{
+		Marshaler: marshaler{}, SubjectCalculator: wmnats.DefaultSubjectCalculator,
+		JetStream: wmnats.JetStreamConfig{TrackMsgId: true, ConnectOptions: []natsgo.JSOpt{natsgo.MaxWait(o.Timeout)}},
+	}, o.Watermill())
+	if err != nil {
+		return nil, fmt.Errorf("open a publisher to NATS: %w", err)
+	}
+	return &publisher{Publisher: pub, streams: all}, nil
+}
+
+// tooBig is JetStream's code for a message over the stream's own limit.
+const tooBig natsgo.ErrorCode = 10054
+
+// Publish implements message.Publisher.
+func (p *publisher) Publish(topic string, messages ...*message.Message) error {
+	if _, err := p.streams.ensure(topic); err != nil {
+		return err
+	}
+	err := p.Publisher.Publish(topic, messages...)
+	if err == nil {
+		return nil
+	}
+	var refusal *natsgo.APIError
+	if errors.Is(err, natsgo.ErrMaxPayload) || errors.As(err, &refusal) && refusal.ErrorCode == tooBig {
+		return transport.Refuse(fmt.Errorf("publish to NATS topic %q: %w", topic, err))
+	}
+	if errors.Is(err, natsgo.ErrNoStreamResponse) || errors.Is(err, natsgo.ErrNoResponders) {
+		p.streams.known.Delete(topic) // somebody deleted the stream: the next try makes it again
+	}
+	return fmt.Errorf("publish to NATS topic %q: %w", topic, err)
+}
+
+// Close leaves the connection to its owner.
+func (p *publisher) Close() error { return nil }
