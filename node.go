@@ -164,12 +164,12 @@ func (n *Node) operate(ctx context.Context, op *sagazpb.OperateSaga) error {
 		return fmt.Errorf("%w: the note has %d bytes, the limit is %d: shorten it", ErrInvalid, len(op.Note), maxNoteBytes)
 	}
 	op.By = memberName()
-	_, err := n.request(ctx, op.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Operate{Operate: op}})
+	_, err := n.request(ctx, op.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Operate{Operate: op}}, 0)
 	return err
 }
 
-func (n *Node) request(ctx context.Context, id string, r *sagazpb.SagaRequest) (*sagazpb.SagaResponse, error) {
-	resp, err := n.runtime.Request(ctx, id, r)
+func (n *Node) request(ctx context.Context, id string, r *sagazpb.SagaRequest, patience time.Duration) (*sagazpb.SagaResponse, error) {
+	resp, err := n.runtime.Request(ctx, id, r, patience)
 	if err != nil {
 		return nil, fmt.Errorf("saga %s: %w", id, err)
 	}

@@ -155,8 +155,8 @@ func encodeReply[R any](c *sagazpb.Command, r R) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the reply of %s.%s: %w", c.GetParticipant(), c.GetAction(), err)
 	}
-	if err := messages.CheckSize(fmt.Sprintf("the reply of %s.%s", c.GetParticipant(), c.GetAction()), data); err != nil {
-		return nil, err
+	if len(data) > messages.MaxPayloadBytes {
+		return nil, messages.CheckSize(fmt.Sprintf("the reply of %s.%s", c.GetParticipant(), c.GetAction()), data)
 	}
 	return data, nil
 }

@@ -73,8 +73,7 @@ type stepCode[In any] struct {
 
 // BuildCommand builds the payload of a step that is ready, or says that its When skips it.
 func (c *code[In, Out]) BuildCommand(s *sagazpb.SagaState, step int) (command []byte, skip bool, err error) {
-	what := fmt.Sprintf("the command of step %q", c.plan.Steps[step].Name)
-	command, err = build(what, func() ([]byte, error) {
+	command, err = build("the command", c.plan.Steps[step].Name, func() ([]byte, error) {
 		in, err := messages.Decode[In](s.GetInput())
 		if err != nil {
 			return nil, err
@@ -92,7 +91,7 @@ func (c *code[In, Out]) BuildCommand(s *sagazpb.SagaState, step int) (command []
 // BuildCompensation builds the payload that undoes a step.
 func (c *code[In, Out]) BuildCompensation(s *sagazpb.SagaState, step int) ([]byte, error) {
 	name := c.plan.Steps[step].Name
-	return build(fmt.Sprintf("the compensation of step %q", name), func() ([]byte, error) {
+	return build("the compensation", name, func() ([]byte, error) {
 		if c.undo[step] == nil {
 			return nil, errors.New("the step has none")
 		}
@@ -102,7 +101,7 @@ func (c *code[In, Out]) BuildCompensation(s *sagazpb.SagaState, step int) ([]byt
 
 // BuildResult builds what a completed saga returns.
 func (c *code[In, Out]) BuildResult(s *sagazpb.SagaState) ([]byte, error) {
-	return build("the result", func() ([]byte, error) {
+	return build("the result", "", func() ([]byte, error) {
 		if c.returns == nil {
 			return messages.Encode(messages.None{})
 		}
@@ -115,7 +114,8 @@ func (c *code[In, Out]) BuildResult(s *sagazpb.SagaState) ([]byte, error) {
 }
 
 // build runs a user's function: what it throws is an error like the ones it returns, and what it returns has a limit.
-func build(what string, fn func() ([]byte, error)) (data []byte, err error) {
+// What, and the step unless it is empty, say in an error what was being built.
+func build(what, step string, fn func() ([]byte, error)) (data []byte, err error) {
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
@@ -124,14 +124,18 @@ func build(what string, fn func() ([]byte, error)) (data []byte, err error) {
 		default:
 			err = panics.Error(v)
 		}
+		if err == nil && len(data) <= messages.MaxPayloadBytes {
+			return
+		}
+		if step != "" {
+			what = fmt.Sprintf("%s of step %q", what, step)
+		}
 		if err == nil {
 			err = messages.CheckSize(what, data)
 		} else {
 			err = fmt.Errorf("build %s: %w", what, err)
 		}
-		if err != nil {
-			data = nil
-		}
+		data = nil
 	}()
 	return fn()
 }

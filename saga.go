@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sagaz/sagaz/actors"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
@@ -24,14 +25,12 @@ func (d *Definition[In, Out]) Handle(n *Node, id string) *Saga[Out] {
 // ID returns the saga's id.
 func (h *Saga[Out]) ID() string { return h.id }
 
-var errAskAgain = errors.New("ask again")
-
 // Wait returns the result of a completed saga, a *CompensatedError or an *AbandonedError. It waits as long as the saga takes; a stuck saga
 // is waited for too. It may be called any number of times. Other errors: ErrNotFound, ErrIDInUse (the saga is of another definition), ErrClosed, ctx's.
 func (h *Saga[Out]) Wait(ctx context.Context) (Out, error) {
 	for {
 		out, err := h.ask(ctx)
-		if !errors.Is(err, errAskAgain) {
+		if !errors.Is(err, actors.ErrNoAnswer) {
 			return out, err
 		}
 	}
@@ -39,9 +38,8 @@ func (h *Saga[Out]) Wait(ctx context.Context) (Out, error) {
 
 func (h *Saga[Out]) ask(ctx context.Context) (Out, error) {
 	var none Out
-	bounded, cancel := context.WithTimeoutCause(ctx, awaitAgain, errAskAgain)
-	defer cancel()
-	r, err := h.node.request(bounded, h.id, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Await{Await: &sagazpb.AwaitSaga{SagaId: h.id}}})
+	await := &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Await{Await: &sagazpb.AwaitSaga{SagaId: h.id}}}
+	r, err := h.node.request(ctx, h.id, await, awaitAgain)
 	if err != nil {
 		return none, err
 	}

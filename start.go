@@ -41,19 +41,15 @@ func (d *Definition[In, Out]) Start(ctx context.Context, n *Node, id string, in 
 	if err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, n.cfg.StartTimeout, errStartTimeout)
-	defer cancel()
-	_, err = n.request(bounded, start.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: start}})
-	if errors.Is(err, errStartTimeout) {
-		err = fmt.Errorf("%w: %w within %s", ErrUnavailable, err, n.cfg.StartTimeout)
+	_, err = n.request(ctx, start.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: start}}, n.cfg.StartTimeout)
+	if errors.Is(err, actors.ErrNoAnswer) {
+		err = fmt.Errorf("saga %s: %w: the store did not confirm the start within %s", start.SagaId, ErrUnavailable, n.cfg.StartTimeout)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &Saga[Out]{node: n, id: start.SagaId, definition: d.plan.Name}, nil
 }
-
-var errStartTimeout = errors.New("the store did not confirm the start")
 
 // StartTx inserts the saga in the caller's own transaction on the node's Postgres: it begins if, and only if, that transaction commits.
 // Call Handle afterwards to wait for it. Errors: ErrIDInUse for any id that exists, ErrInvalid (also on another store than Postgres).

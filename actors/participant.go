@@ -19,6 +19,7 @@ type Participant struct {
 	Concurrency int // handlers that run at once, at least 1
 	QueueLimit  int // commands that wait for a handler; beyond it the participant says that it is busy
 	Handlers    map[string]HandlerFunc
+	Spawn       func(func()) // runs a worker on a goroutine of its own; nil: a new one
 }
 
 // RejectedError says that a command was not and will not be done.
@@ -72,7 +73,8 @@ type flight struct {
 	deadline time.Time
 	started  bool
 	waiters  []waiter
-	undo     *flight // the compensation that waits for this step
+	asker    [1]waiter // room for the first of them: most have no other
+	undo     *flight   // the compensation that waits for this step
 }
 
 type waiter struct {
@@ -83,6 +85,9 @@ type waiter struct {
 // NewServer serves p. Close it when done.
 func NewServer(p Participant, clock Clock) *Server {
 	p.Concurrency = max(p.Concurrency, 1)
+	if p.Spawn == nil {
+		p.Spawn = func(fn func()) { go fn() }
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		participant: p, clock: clock, ctx: ctx, cancel: cancel,
@@ -119,7 +124,8 @@ func (s *Server) take(c *sagazpb.Command, reply func(*sagazpb.Reply)) (a answer,
 	if a, ok := s.memory.answer(c.GetKey()); ok {
 		return a, true
 	}
-	f := &flight{command: c, handler: handler, deadline: deadline, waiters: []waiter{{c.GetAttempt(), reply}}}
+	f := &flight{command: c, handler: handler, deadline: deadline}
+	f.waiters = append(f.asker[:0], waiter{c.GetAttempt(), reply})
 	if !c.GetCompensation() {
 		if s.memory.undone(c.GetKey()) {
 			return refused(sagazpb.Outcome_OUTCOME_REJECTED, "compensated before it ran"), true
@@ -145,7 +151,7 @@ func (s *Server) admit(f *flight) (a answer, now bool) {
 	case s.workers < s.participant.Concurrency:
 		s.workers++
 		f.started = true
-		go s.work(f)
+		s.participant.Spawn(func() { s.work(f) })
 	case s.queued < len(s.queue):
 		s.queue[(s.head+s.queued)%len(s.queue)] = f
 		s.queued++

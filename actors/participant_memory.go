@@ -13,11 +13,11 @@ const (
 // memory is a participant's recent past.
 type memory struct {
 	answers     map[string]answer
-	answerOrder fifo
+	answerOrder fifo[string]
 	answerBytes int
 
 	undoneKeys  map[string]struct{} // steps whose compensation was delivered
-	undoneOrder fifo
+	undoneOrder fifo[string]
 }
 
 func newMemory() memory {
@@ -61,26 +61,4 @@ func (m *memory) undo(stepKey string) {
 	if len(m.undoneKeys) > maxUndone {
 		delete(m.undoneKeys, m.undoneOrder.pop())
 	}
-}
-
-// fifo is a queue of keys that reuses its space.
-type fifo struct {
-	keys []string
-	head int
-}
-
-func (q *fifo) push(key string) {
-	if q.head > 0 && len(q.keys) == cap(q.keys) && q.head >= len(q.keys)/2 {
-		n := copy(q.keys, q.keys[q.head:])
-		clear(q.keys[n:])
-		q.keys, q.head = q.keys[:n], 0
-	}
-	q.keys = append(q.keys, key)
-}
-
-func (q *fifo) pop() string {
-	key := q.keys[q.head]
-	q.keys[q.head] = ""
-	q.head++
-	return key
 }

@@ -181,7 +181,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		m.remember(&sagazpb.Command{Key: fmt.Sprint(i)}, answer{outcome: sagazpb.Outcome_OUTCOME_DONE})
 	}
 	require.Len(t, m.answers, maxAnswers)
-	require.LessOrEqual(t, cap(m.answerOrder.keys), 4*maxAnswers)
+	require.LessOrEqual(t, cap(m.answerOrder.items), 4*maxAnswers)
 	_, oldest := m.answer(fmt.Sprint(2*maxAnswers - 1))
 	_, kept := m.answer(fmt.Sprint(2 * maxAnswers))
 	require.False(t, oldest)

@@ -19,7 +19,7 @@ func (s *Server) work(f *flight) {
 		}
 		// A handler left by runtime.Goexit, as a failed test assertion does: this goroutine is lost, the place in the pool is not.
 		if next := s.settle(f, refused(sagazpb.Outcome_OUTCOME_FAILED, "the handler ended its goroutine")); next != nil {
-			go s.work(next)
+			s.participant.Spawn(func() { s.work(next) })
 		}
 	}()
 	for f != nil {

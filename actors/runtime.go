@@ -41,6 +41,7 @@ type Runtime struct {
 	committer    *persistence.Committer
 	checkpointer *persistence.Checkpointer
 	timers       *timers
+	goroutines   *pool
 	dispatcher   *dispatcher
 	client       *client
 	shards       []*actor.PID
@@ -67,13 +68,15 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err := cfg.Store.SaveDefinitions(ctx, cfg.Definitions); err != nil {
 		return nil, errors.Join(err, membership.Leave(ctx))
 	}
+	goroutines := &pool{}
 	rt := &Runtime{
 		cfg: cfg, membership: membership, participants: map[string]*actor.PID{}, loads: make(chan struct{}, maxConcurrentLoads),
 		system:       newSystem(cfg.Logger),
 		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger}),
 		checkpointer: persistence.NewCheckpointer(cfg.Store, persistence.CheckpointerOptions{Logger: cfg.Logger}),
 		timers:       newTimers(cfg.Clock),
-		dispatcher:   newDispatcher(),
+		goroutines:   goroutines,
+		dispatcher:   newDispatcher(goroutines, stalled),
 	}
 	rt.client = newClient(rt.system)
 	for _, p := range cfg.Participants {
@@ -107,8 +110,9 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 	if _, dup := rt.participants[p.Name]; dup {
 		return fmt.Errorf("participant %s is given twice", p.Name)
 	}
+	p.Spawn = rt.goroutines.run
 	server := NewServer(p, rt.cfg.Clock)
-	props := actor.PropsFromProducer(func() actor.Actor { return &participantActor{server: server, reply: rt.reply} }, actor.WithDispatcher(rt.dispatcher))
+	props := actor.PropsFromProducer(func() actor.Actor { return &participantActor{server: server, reply: rt.reply} }, actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox))
 	pid, err := rt.system.Root.SpawnNamed(props, "sagaz.participant/"+p.Name)
 	if err != nil {
 		return fmt.Errorf("spawn participant %s: %w", p.Name, err)
@@ -118,8 +122,9 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 	return nil
 }
 
-// Request asks the shard of a saga and waits for the answer. A start is refused at once while the node is full, closing, or without its store.
-func (rt *Runtime) Request(ctx context.Context, id string, r *sagazpb.SagaRequest) (*sagazpb.SagaResponse, error) {
+// Request asks the shard of a saga and waits for the answer until ctx ends, or for as long as patience (0: no matter how long); then the error
+// is ErrNoAnswer. A start is refused at once while the node is full, closing, or without its store.
+func (rt *Runtime) Request(ctx context.Context, id string, r *sagazpb.SagaRequest, patience time.Duration) (*sagazpb.SagaResponse, error) {
 	if rt.draining.Load() {
 		return &sagazpb.SagaResponse{Refusal: sagazpb.Refusal_REFUSAL_CLOSED, Text: closing}, nil
 	}
@@ -128,7 +133,7 @@ func (rt *Runtime) Request(ctx context.Context, id string, r *sagazpb.SagaReques
 			return refused, nil
 		}
 	}
-	return rt.client.request(ctx, rt.shard(id), r)
+	return rt.client.request(ctx, rt.shard(id), r, patience)
 }
 
 func (rt *Runtime) admit() *sagazpb.SagaResponse {
@@ -239,6 +244,7 @@ func (rt *Runtime) stop(ctx context.Context) error {
 	}
 	rt.system.Shutdown()
 	rt.dispatcher.close()
+	rt.goroutines.close()
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	errs = append(errs, rt.membership.Leave(leave))

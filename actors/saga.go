@@ -1,10 +1,7 @@
 package actors
 
 import (
-	"errors"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/sagaz/sagaz/internal/machine"
 	"github.com/sagaz/sagaz/messages/sagazpb"
@@ -13,9 +10,6 @@ import (
 
 // closing is what callers hear of a node that takes nothing any more.
 const closing = "this node is closing"
-
-// checkpointEntries is after how many journal entries a snapshot is written.
-const checkpointEntries = 64
 
 // host is what a saga needs of the node it lives on.
 type host interface {
@@ -169,100 +163,6 @@ func (s *saga) operate(r *request) {
 		return
 	}
 	s.apply(r, in)
-}
-
-// apply runs an input through the machine and commits what it decided. msg is where the input came from.
-func (s *saga) apply(msg any, in machine.Input) {
-	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.moment(), in)
-	if err != nil {
-		s.refuse(msg, refusal(err), err.Error())
-		s.rest()
-		return
-	}
-	if len(events) == 0 {
-		s.acknowledge(msg)
-		s.rest()
-		return
-	}
-	data, err := proto.Marshal(&sagazpb.Transition{AtUs: s.state.UpdatedAtUs, Events: events})
-	if err == nil {
-		err = s.host.commit(persistence.Op{
-			Entry: &persistence.Entry{SagaID: s.id, Version: s.state.Version, Data: data},
-			Wake:  s.asleep, Done: s.owner.(persistence.Waiter),
-		})
-	}
-	s.busy, s.events, s.current = committing, events, msg
-	if err != nil {
-		s.onCommitted(err)
-	}
-}
-
-func (s *saga) onCommitted(err error) {
-	msg, events := s.current, s.events
-	s.busy, s.current, s.events = free, nil, nil
-	switch {
-	case err == nil:
-	case s.starting != nil:
-		s.startFailed(err)
-		return
-	case errors.Is(err, persistence.ErrConflict):
-		s.host.problem("another writer moved the saga: loading it again", s.id, err)
-		s.parked = append([]any{msg}, s.parked...)
-		s.reload()
-		return
-	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_UNAVAILABLE, err.Error())
-		s.die()
-		return
-	default:
-		s.host.problem("the store refused a transition", s.id, err)
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_INVALID, err.Error())
-		s.reload()
-		return
-	}
-	s.asleep = false
-	if r := s.starting; r != nil {
-		s.starting = nil
-		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId})
-	} else {
-		s.entries++
-		s.acknowledge(msg)
-	}
-	s.act(events)
-}
-
-// act releases what became durable: commands, the end, the next wake-up, a snapshot.
-func (s *saga) act(events []*sagazpb.Event) {
-	if s.def.Builder == nil {
-		events = nil // it may have been left alone until now: whatever is in flight must be asked for
-	}
-	s.sendAll(machine.Sends(s.state, events))
-	status := Status(s.state)
-	if machine.Ended(s.state) {
-		for _, w := range s.waiters {
-			w.request.answer(s.outcome(&w.request))
-		}
-		s.waiters = nil
-	}
-	if status != s.shown || s.entries >= checkpointEntries {
-		s.shown, s.entries = status, 0
-		s.snapshot(false)
-	}
-	s.rest()
-}
-
-func (s *saga) sendAll(sends []machine.Send) {
-	if len(sends) == 0 || s.host.halted() || s.leftAlone() {
-		return
-	}
-	now := s.host.moment().Now
-	for _, send := range sends {
-		c := machine.Command(s.def.Plan, s.state, send, now)
-		c.Shard = uint32(s.shard)
-		if c.TimeToLiveUs > 0 {
-			s.host.send(s, c)
-		}
-	}
 }
 
 // leftAlone says whether this build cannot carry the saga forward: its definition is known from data alone.

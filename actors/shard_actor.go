@@ -37,9 +37,9 @@ func newShardProps(rt *Runtime, number int) *actor.Props {
 	return actor.PropsFromProducer(func() actor.Actor {
 		return &shardActor{
 			rt: rt, number: number, sagas: map[string]*child{},
-			props: actor.PropsFromProducer(func() actor.Actor { return &sagaActor{rt: rt} }, actor.WithDispatcher(rt.dispatcher)),
+			props: actor.PropsFromProducer(func() actor.Actor { return &sagaActor{rt: rt} }, actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox)),
 		}
-	}, actor.WithSupervisor(strategy), actor.WithDispatcher(rt.dispatcher))
+	}, actor.WithSupervisor(strategy), actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox))
 }
 
 func (a *shardActor) Receive(ctx actor.Context) {

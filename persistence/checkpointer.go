@@ -196,8 +196,7 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 			c.stop(err)
 			return false
 		}
-		var rejected *RejectedError
-		if errors.As(err, &rejected) {
+		if rejected(err) {
 			return c.writeOneByOne(batch, err)
 		}
 		if !failing {

@@ -82,7 +82,7 @@ func submit(t *testing.T, c *persistence.Committer, op persistence.Op) verdict {
 }
 
 func entry(id string, version uint64) persistence.Op {
-	return persistence.Op{Entry: &persistence.Entry{SagaID: id, Version: version, Data: []byte("data")}}
+	return persistence.Op{Entry: persistence.Entry{SagaID: id, Version: version, Data: []byte("data")}}
 }
 
 func TestAnUnknownOutcomeIsSentAgainUnchanged(t *testing.T) {

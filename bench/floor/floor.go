@@ -58,7 +58,7 @@ func one(c *persistence.Committer, snapshots *persistence.Checkpointer, done wai
 	}
 	for v := range transitions {
 		e := persistence.Entry{SagaID: id, Version: uint64(v + 2), Data: data}
-		if err := wait(c, done, persistence.Op{Entry: &e, Done: done}); err != nil {
+		if err := wait(c, done, persistence.Op{Entry: e, Done: done}); err != nil {
 			return err
 		}
 	}

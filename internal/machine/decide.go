@@ -41,7 +41,13 @@ type decider struct {
 	events  []*sagazpb.Event
 }
 
+// usualEvents is room for what most inputs bring: a settled step, its compensation, the next step or the end.
+const usualEvents = 4
+
 func (d *decider) emit(e *sagazpb.Event) {
+	if d.events == nil {
+		d.events = make([]*sagazpb.Event, 0, usualEvents)
+	}
 	d.events = append(d.events, e)
 	evolve(d.s, d.at, e)
 }

@@ -16,8 +16,8 @@ type Send struct {
 
 // Sends returns what must be sent once events are durable. Nil events mean that s was loaded: then it is all that is in flight.
 func Sends(s *sagazpb.SagaState, events []*sagazpb.Event) []Send {
-	var sends []Send
 	if events == nil {
+		var sends []Send
 		for i, st := range s.Steps {
 			if st.Status == stepRunning || st.Status == stepCompensating {
 				sends = append(sends, Send{Step: i, Compensation: st.Status == stepCompensating})
@@ -25,6 +25,7 @@ func Sends(s *sagazpb.SagaState, events []*sagazpb.Event) []Send {
 		}
 		return sends
 	}
+	sends := make([]Send, 0, len(events))
 	for _, e := range events {
 		switch e.Kind {
 		case sagazpb.EventKind_EVENT_KIND_STEP_STARTED, sagazpb.EventKind_EVENT_KIND_STEP_RETRIED:

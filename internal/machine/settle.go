@@ -31,9 +31,12 @@ func (d *decider) buildCompensations() {
 		if !d.lacksCompensation(i) || !d.mayAsk(i, st.BuildError) {
 			continue
 		}
-		command, err := []byte(nil), d.noCode()
+		var command []byte
+		var err error
 		if d.b != nil {
 			command, err = d.b.BuildCompensation(d.s, i)
+		} else {
+			err = d.noCode()
 		}
 		if err != nil {
 			d.buildFailed(i, true, err)
