@@ -5,6 +5,7 @@ SHELL := /bin/bash
 # buf stands apart from the others: it asks for a protobuf newer than the one that protoc-gen-go is pinned to.
 TOOL := go tool -modfile=tools/go.mod
 BUF := go tool -modfile=tools/buf/go.mod buf
+KO := go tool -modfile=tools/ko/go.mod ko
 # Starts one throw-away Postgres, hands its address on as SAGAZ_TEST_POSTGRES, and removes it afterwards.
 WITHPG := go run ./internal/testpg/cmd/withpg
 
@@ -16,7 +17,7 @@ BENCHFLAGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## run the demo: a few sagas that complete, compensate and recover
@@ -46,3 +47,29 @@ fmt: ## format the Go files
 .PHONY: generate
 generate: ## generate messages/sagazpb from messages/proto
 	$(BUF) generate
+
+# Where `make image` puts the image: ko.local is the Docker daemon of this machine, anything else a registry's repository.
+IMAGE ?= ko.local/sagaz
+TAG ?= dev
+# The program that goes into it, e.g. one of your own.
+MAIN ?= ./cmd/sagaz
+
+.PHONY: image
+image: ## build the container image with ko, e.g. `make image IMAGE=registry.example.com/sagaz TAG=v1`
+	KO_DOCKER_REPO=$(IMAGE) $(KO) build --bare --tags $(TAG) $(MAIN)
+
+.PHONY: k8s-check
+k8s-check: ## check the manifests, the alerts and their tests; no cluster needed
+	./tools/k8s-check.sh
+
+.PHONY: k8s-server-test
+k8s-server-test: ## apply the manifests to a real control plane, which it builds first (minutes)
+	bin=$$(./tools/controlplane.sh) && SAGAZ_CONTROLPLANE=$$bin go test -tags controlplane -count 1 -timeout 15m -v ./k8s/servertest
+
+.PHONY: k8s-generate
+k8s-generate: ## write the objects that hold the alerts and the dashboard
+	go run ./k8s/internal/generate k8s
+
+.PHONY: k8s-schemas
+k8s-schemas: ## write the schemas of the kinds that k8s/ uses
+	go run ./k8s/internal/schemas k8s/schemas

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,7 +100,15 @@ func TestThePagesCodeCompiles(t *testing.T) {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		fragments := ""
-		for _, m := range goBlock.FindAllStringSubmatch(string(text), -1) {
+		for i, m := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			if strings.HasPrefix(m[1], "package main\n") { // a whole program
+				compiled++
+				t.Run(fmt.Sprintf("%s/%d", filepath.Base(page), i), func(t *testing.T) {
+					t.Parallel()
+					build(t, map[string]string{"main.go": m[1]})
+				})
+				continue
+			}
 			fragments += m[1] + "\n"
 		}
 		if fragments == "" {
