@@ -45,11 +45,20 @@ func (b *batcher) alone(op *Op) {
 
 func (b *batcher) begin() {
 	b.lastID++
-	b.batch = Batch{ID: b.lastID, Starts: b.batch.Starts[:0], Entries: b.batch.Entries[:0], Wakes: b.batch.Wakes[:0]}
+	b.batch = Batch{
+		ID: b.lastID, Starts: b.batch.Starts[:0], Entries: b.batch.Entries[:0], Wakes: b.batch.Wakes[:0], Outgoing: b.batch.Outgoing[:0],
+	}
 	clear(b.sagas)
 }
 
 func (b *batcher) add(op *Op) {
+	for _, m := range op.Outgoing {
+		out := Outgoing{Outgoing: m}
+		if op.Start != nil {
+			out.OfStart = op.Start.ID
+		}
+		b.batch.Outgoing = append(b.batch.Outgoing, out)
+	}
 	if op.Start != nil {
 		b.batch.Starts = append(b.batch.Starts, *op.Start)
 		return

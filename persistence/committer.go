@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/sagaz/sagaz/messages"
 )
 
 // CommitterOptions tune a Committer. Zero fields take the defaults.
@@ -18,7 +20,10 @@ type CommitterOptions struct {
 	MaxBackoff time.Duration
 	// CommitTimeout is how long one sending waits for the store before its outcome counts as unknown. Default 30 s.
 	CommitTimeout time.Duration
-	Logger        *slog.Logger // Default slog.Default()
+	// Offer hears of the messages of every committed batch, in the order of the commits, before the ops are answered. It must not block, nor keep
+	// the slice. A message whose Pos is 0 is stored at a place that is not known, or not at all. nil: nobody sends them from memory.
+	Offer  func([]messages.Outgoing)
+	Logger *slog.Logger // Default slog.Default()
 }
 
 // Committer gathers what becomes ready while the last transaction is in flight and writes it as one. One goroutine, one batch at a time:
@@ -41,6 +46,7 @@ type Committer struct {
 	// Of the goroutine alone.
 	spare   []Op
 	batcher batcher
+	offered []messages.Outgoing
 }
 
 // NewCommitter starts a committer on a store that a member has joined.
@@ -159,9 +165,26 @@ func (c *Committer) take() []Op {
 	return ops
 }
 
+// send writes the batch and hands its messages to whoever sends them.
+func (c *Committer) send() (duplicates []int, err error) {
+	b := &c.batcher.batch
+	duplicates, err = c.sender.send(b)
+	if err != nil || len(b.Outgoing) == 0 || c.opts.Offer == nil {
+		return duplicates, err
+	}
+	c.offered = c.offered[:0]
+	for i := range b.Outgoing {
+		c.offered = append(c.offered, b.Outgoing[i].Outgoing)
+	}
+	c.opts.Offer(c.offered)
+	clear(c.offered)
+	clear(b.Outgoing)
+	return duplicates, nil
+}
+
 // commit writes the batch and answers its ops (those put off have no Waiter here).
 func (c *Committer) commit(ops []Op) {
-	duplicates, err := c.sender.send(&c.batcher.batch)
+	duplicates, err := c.send()
 	if err != nil && c.batcher.size() > 1 && (errors.Is(err, ErrConflict) || rejected(err)) {
 		c.oneByOne(ops)
 		return
@@ -194,7 +217,7 @@ func (c *Committer) oneByOne(ops []Op) {
 			continue
 		}
 		c.batcher.alone(op)
-		duplicates, err := c.sender.send(&c.batcher.batch)
+		duplicates, err := c.send()
 		if err == nil && len(duplicates) > 0 {
 			err = ErrDuplicate
 		}

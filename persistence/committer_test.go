@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/memory"
 )
@@ -226,4 +228,35 @@ func TestAnOutageIsToldOnceAndSoIsItsEnd(t *testing.T) {
 	require.NoError(t, <-submit(t, c, entry("a", 2)))
 	require.NoError(t, c.Outage())
 	require.Equal(t, []string{"ERROR the store does not answer: sagas wait, starts are refused", "INFO the store answers again"}, log.all())
+}
+
+func TestMessagesAreOfferedOnceTheirCommitIsKnown(t *testing.T) {
+	t.Parallel()
+	offers := make(chan []messages.Outgoing, 10)
+	c, f := newCommitter(t, persistence.CommitterOptions{Offer: func(rows []messages.Outgoing) { offers <- slices.Clone(rows) }})
+	message := func(text string) []messages.Outgoing {
+		return []messages.Outgoing{{Lane: 1, Topic: "t", Data: []byte(text)}}
+	}
+	require.NoError(t, <-submit(t, c, persistence.Op{Start: start("a"), Outgoing: message("a")}))
+	got := <-offers
+	require.Len(t, got, 1)
+	require.Equal(t, "a", string(got[0].Data))
+	require.Positive(t, got[0].Pos)
+
+	f.after <- errors.New("the answer is lost")
+	moved := entry("a", 2)
+	moved.Outgoing = message("b")
+	require.NoError(t, <-submit(t, c, moved))
+	got = <-offers
+	require.Equal(t, "b", string(got[0].Data))
+	require.Zero(t, got[0].Pos, "it is stored, but nobody knows where")
+
+	taken := entry("a", 2)
+	taken.Outgoing = message("c")
+	require.ErrorIs(t, <-submit(t, c, taken), persistence.ErrConflict)
+	require.NoError(t, <-submit(t, c, entry("a", 3)))
+	require.Empty(t, offers, "nothing of what failed, and nothing of what has no messages")
+	rows, _, err := f.ReadUnsent(t.Context(), "", messages.Mark{Lane: 1}, 10, 100)
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
 }
