@@ -50,8 +50,14 @@ type Config struct {
 	DrainTimeout time.Duration
 
 	// Registerer takes the node's metrics (docs/metrics.md), as one collector, from Open until Close. It belongs to one node: Open refuses a
-	// second with ErrInvalid. Defaults to nil: nothing is counted.
+	// second with ErrInvalid. Defaults to nil: nothing is counted, unless there is an API, which serves a registry of its own.
 	Registerer prometheus.Registerer
+
+	// API is the node's HTTP and gRPC API, with /metrics, /healthz and /readyz. Defaults to nil: none.
+	API *API
+
+	// LogLevel is the level of Logger, if it may be changed at run time, by the API's SetLogLevel. Defaults to nil: it may not.
+	LogLevel *slog.LevelVar
 
 	// Paused makes a node for tools: it answers Get, List and operator verbs and stores what they decide, but recovers, sends and wakes nothing.
 	Paused bool

@@ -24,6 +24,10 @@ type AnyDefinition interface {
 	// Graph draws the definition as a Mermaid flowchart.
 	Graph() string
 	definition() (*plan.Plan, machine.Builder)
+	// input makes the encoded input of JSON.
+	input(json []byte) ([]byte, error)
+	// checkInput refuses an encoded input that does not decode.
+	checkInput(data []byte) error
 }
 
 // Builder takes the steps of one definition. It is valid until Define returns.
@@ -102,6 +106,19 @@ func (d *Definition[In, Out]) Name() string { return d.plan.Name }
 func (d *Definition[In, Out]) DefinitionVersion() int { return d.plan.Version }
 
 func (d *Definition[In, Out]) definition() (*plan.Plan, machine.Builder) { return d.plan, d.code }
+
+func (d *Definition[In, Out]) input(json []byte) ([]byte, error) {
+	in, err := messages.FromJSON[In](json)
+	if err != nil {
+		return nil, err
+	}
+	return messages.Encode(in)
+}
+
+func (d *Definition[In, Out]) checkInput(data []byte) error {
+	_, err := messages.Decode[In](data)
+	return err
+}
 
 // blueprint is the part of a definition that is free of its types: what the handles of its steps know.
 type blueprint struct {

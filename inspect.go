@@ -93,10 +93,13 @@ func (i *Inspector) definition(ctx context.Context, rec *persistence.Record) (ac
 
 // ListOptions selects sagas. Zero fields select everything.
 type ListOptions struct {
-	Definition string
-	Statuses   []Status
-	Limit      int      // 1–1000, default 100
-	Before     *Summary // continue a listing after this, the last one of the page before
+	Definition                  string
+	Statuses                    []Status
+	Tags                        map[string]string // all of them
+	StartedAfter, StartedBefore time.Time         // at or after the one, before the other
+	Text                        string            // in the id, or in the value of a tag, as it is written
+	Limit                       int               // 1–1000, default 100
+	Before                      *Summary          // continue a listing after this; its ID and StartedAt count
 }
 
 // Summary is a saga in a listing.
@@ -108,36 +111,76 @@ type Summary struct {
 	StartedAt  time.Time
 	UpdatedAt  time.Time
 	EndedAt    time.Time
+	Tags       map[string]string
 }
 
-// List returns sagas, newest start first. What moved within the last moments may show its earlier status.
+// List returns sagas, newest start first: Limit of them, or all there are. What moved within the last moments may show its earlier status.
+// A filter that few of many sagas match takes as long as it takes to look at them all; ListPage does not.
 func (i *Inspector) List(ctx context.Context, o ListOptions) ([]Summary, error) {
-	q := persistence.Query{Definition: o.Definition, Limit: o.Limit}
+	if o.Limit == 0 {
+		o.Limit = 100
+	}
+	all := []Summary{}
+	for {
+		page, next, err := i.ListPage(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		o.Limit -= len(page)
+		if next == nil || o.Limit == 0 {
+			return all, nil
+		}
+		o.Before = next
+	}
+}
+
+// ListPage is List with a bound on the work of one call: a page may be short, or empty, although there is more. next is what Before takes for the
+// page after it; nil: there is none.
+func (i *Inspector) ListPage(ctx context.Context, o ListOptions) (page []Summary, next *Summary, err error) {
+	q, err := o.query()
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, more, err := i.store.List(ctx, q)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list sagas: %w", err)
+	}
+	page = make([]Summary, len(rows))
+	for j, r := range rows {
+		page[j] = Summary{
+			ID: r.ID, Definition: r.Definition, Version: r.DefinitionVersion, Status: Status(r.Status.String()),
+			StartedAt: r.StartedAt, UpdatedAt: r.UpdatedAt, EndedAt: r.EndedAt, Tags: r.Tags,
+		}
+	}
+	if more != nil {
+		next = &Summary{ID: more.ID, StartedAt: more.StartedAt}
+	}
+	return page, next, nil
+}
+
+func (o ListOptions) query() (persistence.Query, error) {
+	q := persistence.Query{Definition: o.Definition, Tags: o.Tags, StartedAfter: o.StartedAfter, StartedBefore: o.StartedBefore, Text: o.Text, Limit: o.Limit}
 	if o.Limit < 0 || o.Limit > 1000 {
-		return nil, fmt.Errorf("%w: limit %d is not within 1–1000", ErrInvalid, o.Limit)
+		return q, fmt.Errorf("%w: limit %d is not within 1–1000", ErrInvalid, o.Limit)
+	}
+	if len(o.Text) > maxIDBytes {
+		return q, fmt.Errorf("%w: the text to look for has %d bytes, the limit is %d", ErrInvalid, len(o.Text), maxIDBytes)
+	}
+	if len(o.Tags) > maxTags {
+		return q, fmt.Errorf("%w: %d tags to look for, the limit is %d", ErrInvalid, len(o.Tags), maxTags)
 	}
 	for _, s := range o.Statuses {
 		status, ok := storedStatus(s)
 		if !ok {
-			return nil, fmt.Errorf("%w: status %q: use running, compensating, completed, compensated, abandoned or stuck", ErrInvalid, s)
+			return q, fmt.Errorf("%w: status %q: use running, compensating, completed, compensated, abandoned or stuck", ErrInvalid, s)
 		}
 		q.Statuses = append(q.Statuses, status)
 	}
 	if o.Before != nil {
 		q.Before = &persistence.Position{StartedAt: o.Before.StartedAt, ID: o.Before.ID}
 	}
-	rows, err := i.store.List(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("list sagas: %w", err)
-	}
-	list := make([]Summary, len(rows))
-	for j, r := range rows {
-		list[j] = Summary{
-			ID: r.ID, Definition: r.Definition, Version: r.DefinitionVersion, Status: Status(r.Status.String()),
-			StartedAt: r.StartedAt, UpdatedAt: r.UpdatedAt, EndedAt: r.EndedAt,
-		}
-	}
-	return list, nil
+	return q, nil
 }
 
 func storedStatus(s Status) (persistence.Status, bool) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sagaz/sagaz/actors"
+	"github.com/sagaz/sagaz/console"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/telemetry"
@@ -18,7 +20,9 @@ type Node struct {
 	Inspector
 	cfg     Config
 	metrics *telemetry.Metrics
+	server  *console.Server // nil: no API
 	runtime *actors.Runtime
+	closing atomic.Bool
 	close   sync.Once
 	closed  error
 }
@@ -35,15 +39,14 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := newMetrics(cfg.Registerer)
-	if err != nil {
+	n := &Node{cfg: cfg}
+	if err := n.expose(ctx); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, metrics: metrics}
 	if err := n.open(ctx, registry, participants); err != nil {
-		n.unregister()
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), n.conceal(ctx))
 	}
+	n.attach()
 	return n, nil
 }
 
@@ -120,8 +123,8 @@ func (n *Node) Close(ctx context.Context) error {
 	n.close.Do(func() {
 		drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 		defer cancel()
-		n.closed = errors.Join(n.runtime.Close(drain), n.store.Close())
-		n.unregister()
+		n.closing.Store(true)
+		n.closed = errors.Join(n.runtime.Close(drain), n.conceal(ctx), n.store.Close())
 	})
 	return n.closed
 }
@@ -163,9 +166,13 @@ func (n *Node) operate(ctx context.Context, op *sagazpb.OperateSaga) error {
 	if len(op.Note) > maxNoteBytes {
 		return fmt.Errorf("%w: the note has %d bytes, the limit is %d: shorten it", ErrInvalid, len(op.Note), maxNoteBytes)
 	}
-	op.By = memberName()
-	_, err := n.request(ctx, op.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Operate{Operate: op}}, 0)
-	return err
+	if op.By == "" {
+		op.By = memberName()
+	}
+	return n.audited(ctx, op, func() error {
+		_, err := n.request(ctx, op.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Operate{Operate: op}}, 0)
+		return err
+	})
 }
 
 func (n *Node) request(ctx context.Context, id string, r *sagazpb.SagaRequest, patience time.Duration) (*sagazpb.SagaResponse, error) {

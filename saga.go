@@ -38,8 +38,7 @@ func (h *Saga[Out]) Wait(ctx context.Context) (Out, error) {
 
 func (h *Saga[Out]) ask(ctx context.Context) (Out, error) {
 	var none Out
-	await := &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Await{Await: &sagazpb.AwaitSaga{SagaId: h.id}}}
-	r, err := h.node.request(ctx, h.id, await, awaitAgain)
+	r, err := h.node.await(ctx, h.id)
 	if err != nil {
 		return none, err
 	}
@@ -60,4 +59,9 @@ func (h *Saga[Out]) ask(ctx context.Context) (Out, error) {
 		return none, fmt.Errorf("saga %s: its result: %w", h.id, err)
 	}
 	return out, nil
+}
+
+// await asks once for the end of a saga. Without an answer the error is actors.ErrNoAnswer: ask again.
+func (n *Node) await(ctx context.Context, id string) (*sagazpb.SagaResponse, error) {
+	return n.request(ctx, id, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Await{Await: &sagazpb.AwaitSaga{SagaId: id}}}, awaitAgain)
 }

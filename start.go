@@ -13,6 +13,7 @@ import (
 
 	"github.com/sagaz/sagaz/actors"
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
@@ -41,14 +42,19 @@ func (d *Definition[In, Out]) Start(ctx context.Context, n *Node, id string, in 
 	if err != nil {
 		return nil, err
 	}
-	_, err = n.request(ctx, start.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: start}}, n.cfg.StartTimeout)
-	if errors.Is(err, actors.ErrNoAnswer) {
-		err = fmt.Errorf("saga %s: %w: the store did not confirm the start within %s", start.SagaId, ErrUnavailable, n.cfg.StartTimeout)
-	}
-	if err != nil {
+	if _, err := n.startSaga(ctx, start); err != nil {
 		return nil, err
 	}
 	return &Saga[Out]{node: n, id: start.SagaId, definition: d.plan.Name}, nil
+}
+
+// startSaga hands a start to its shard and waits for the commit.
+func (n *Node) startSaga(ctx context.Context, start *sagazpb.StartSaga) (existing bool, err error) {
+	resp, err := n.request(ctx, start.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: start}}, n.cfg.StartTimeout)
+	if errors.Is(err, actors.ErrNoAnswer) {
+		err = fmt.Errorf("saga %s: %w: the store did not confirm the start within %s", start.SagaId, ErrUnavailable, n.cfg.StartTimeout)
+	}
+	return resp.GetExisting(), err
 }
 
 // StartTx inserts the saga in the caller's own transaction on the node's Postgres: it begins if, and only if, that transaction commits.
@@ -88,6 +94,14 @@ type txStarter interface {
 }
 
 func (d *Definition[In, Out]) prepare(id string, in In, opts []StartOption) (*sagazpb.StartSaga, error) {
+	data, err := messages.Encode(in)
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: %w: input: %w", id, ErrInvalid, err)
+	}
+	return prepare(d.plan, id, data, opts)
+}
+
+func prepare(p *plan.Plan, id string, input []byte, opts []StartOption) (*sagazpb.StartSaga, error) {
 	if id == "" {
 		made, err := uuid.NewV7()
 		if err != nil {
@@ -98,14 +112,10 @@ func (d *Definition[In, Out]) prepare(id string, in In, opts []StartOption) (*sa
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	data, err := messages.Encode(in)
-	if err != nil {
-		return nil, fmt.Errorf("saga %s: %w: input: %w", id, ErrInvalid, err)
-	}
-	if err := messages.CheckSize("the input of "+d.plan.Name, data); err != nil {
+	if err := messages.CheckSize("the input of "+p.Name, input); err != nil {
 		return nil, fmt.Errorf("saga %s: %w: %w", id, ErrInvalid, err)
 	}
-	start := &sagazpb.StartSaga{SagaId: id, Fingerprint: d.plan.Fingerprint(), Input: data}
+	start := &sagazpb.StartSaga{SagaId: id, Fingerprint: p.Fingerprint(), Input: input}
 	for _, o := range opts {
 		o.applyStart(start)
 	}

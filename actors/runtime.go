@@ -149,6 +149,9 @@ func (rt *Runtime) admit() *sagazpb.SagaResponse {
 // Live returns how many sagas are in memory.
 func (rt *Runtime) Live() int { return int(rt.live.Load()) }
 
+// Outage returns why the store does not answer commits; nil while it does.
+func (rt *Runtime) Outage() error { return rt.committer.Outage() }
+
 // Lost is closed when the store has declared this node dead: nothing of it commits any more.
 func (rt *Runtime) Lost() <-chan struct{} { return rt.membership.Lost() }
 

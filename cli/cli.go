@@ -19,6 +19,9 @@ type App struct {
 	// Sagas are the definitions that `graph` draws and that operator verbs carry on. Sagas of others are shown and operated from what is stored.
 	Sagas []sagaz.AnyDefinition
 
+	// Participants opens the services that `node` hosts, beside a store, and says how to close what they took. nil: there are none.
+	Participants func(ctx context.Context, store string) (list []*sagaz.Participant, closed func() error, err error)
+
 	// Demo is what `demo` runs. nil: there is no such command.
 	Demo *Demo
 }
@@ -42,6 +45,7 @@ func New(app App) *cobra.Command {
 	root.AddCommand(
 		migrateCommand(), listCommand(), showCommand(), graphCommand(app), versionCommand(),
 		retryCommand(app), skipCommand(app), abandonCommand(app), cancelCommand(app),
+		nodeCommand(app), startCommand(), watchCommand(), membersCommand(), auditCommand(), logLevelCommand(),
 	)
 	if app.Demo != nil {
 		root.AddCommand(demoCommand(app.Demo), demoWorkerCommand(app.Demo))
@@ -58,9 +62,23 @@ func storeFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("store", store, "where the sagas are: postgres://… or sqlite:///path/to/file.db (default from "+storeEnv+")")
 }
 
-// inspect runs fn on a store opened for reading.
-func inspect(ctx context.Context, store string, fn func(*sagaz.Inspector) error) error {
-	i, err := sagaz.Inspect(ctx, store)
+// reader is what commands ask that only look: a store, or a node.
+type reader interface {
+	Get(ctx context.Context, id string) (*sagaz.Info, error)
+	List(ctx context.Context, o sagaz.ListOptions) ([]sagaz.Summary, error)
+	Audit(ctx context.Context, o sagaz.AuditOptions) ([]sagaz.AuditEntry, error)
+}
+
+// inspect runs fn on a node, or on a store opened for reading.
+func inspect(ctx context.Context, from *place, fn func(reader) error) error {
+	if from.api != "" {
+		r, err := dial(from.api)
+		if err != nil {
+			return err
+		}
+		return fn(r)
+	}
+	i, err := sagaz.Inspect(ctx, *from.store)
 	if err != nil {
 		return err
 	}

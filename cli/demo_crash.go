@@ -59,7 +59,7 @@ func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *re
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, world.Close()) }()
-	err = inspect(ctx, w.store, func(i *sagaz.Inspector) error {
+	err = inspect(ctx, &place{store: &w.store}, func(i reader) error {
 		r, err = w.judge(ctx, d, world, i, took)
 		return err
 	})

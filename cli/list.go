@@ -13,38 +13,44 @@ import (
 
 // row is a saga in `list --json`.
 type row struct {
-	ID         string       `json:"id"`
-	Definition string       `json:"definition"`
-	Version    int          `json:"version"`
-	Status     sagaz.Status `json:"status"`
-	StartedAt  time.Time    `json:"started_at"`
-	UpdatedAt  time.Time    `json:"updated_at"`
-	EndedAt    time.Time    `json:"ended_at,omitzero"`
+	ID         string            `json:"id"`
+	Definition string            `json:"definition"`
+	Version    int               `json:"version"`
+	Status     sagaz.Status      `json:"status"`
+	StartedAt  time.Time         `json:"started_at"`
+	UpdatedAt  time.Time         `json:"updated_at"`
+	EndedAt    time.Time         `json:"ended_at,omitzero"`
+	Tags       map[string]string `json:"tags,omitempty"`
 }
 
 func listCommand() *cobra.Command {
 	var (
-		definition string
-		statuses   []string
-		limit      int
-		asJSON     bool
+		opts     sagaz.ListOptions
+		statuses []string
+		since    time.Duration
+		asJSON   bool
 	)
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List sagas, newest first, also beside a living node",
 		Args:  cobra.NoArgs,
 	}
-	store := storeFlag(cmd)
-	cmd.Flags().StringVar(&definition, "definition", "", "only sagas of this definition")
+	from := placeFlags(cmd)
+	cmd.Flags().StringVar(&opts.Definition, "definition", "", "only sagas of this definition")
 	cmd.Flags().StringSliceVar(&statuses, "status", nil, "only sagas of these statuses, e.g. stuck,compensating")
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most, 1–1000")
+	cmd.Flags().StringToStringVar(&opts.Tags, "tag", nil, "only sagas with these tags: key=value")
+	cmd.Flags().DurationVar(&since, "since", 0, "only sagas that started within this time, e.g. 1h")
+	cmd.Flags().StringVar(&opts.Text, "text", "", "only sagas with this text in their id, or in the value of a tag")
+	cmd.Flags().IntVar(&opts.Limit, "limit", 50, "how many at most, 1–1000")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		opts := sagaz.ListOptions{Definition: definition, Limit: limit}
 		for _, s := range statuses {
 			opts.Statuses = append(opts.Statuses, sagaz.Status(s))
 		}
-		return inspect(cmd.Context(), *store, func(i *sagaz.Inspector) error {
+		if since > 0 {
+			opts.StartedAfter = time.Now().Add(-since)
+		}
+		return inspect(cmd.Context(), from, func(i reader) error {
 			list, err := i.List(cmd.Context(), opts)
 			if err != nil {
 				return err

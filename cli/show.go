@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sagaz/sagaz"
 )
 
 func showCommand() *cobra.Command {
@@ -16,12 +14,12 @@ func showCommand() *cobra.Command {
 		Short: "Show one saga: every step with attempts, times and errors, also beside a living node",
 		Args:  cobra.ExactArgs(1),
 	}
-	store := storeFlag(cmd)
+	from := placeFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as one JSON object")
 	cmd.Flags().BoolVar(&asMermaid, "mermaid", false, "as a Mermaid flowchart, coloured by status")
 	cmd.MarkFlagsMutuallyExclusive("json", "mermaid")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return inspect(cmd.Context(), *store, func(i *sagaz.Inspector) error {
+		return inspect(cmd.Context(), from, func(i reader) error {
 			info, err := i.Get(cmd.Context(), args[0])
 			if err != nil {
 				return err

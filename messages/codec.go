@@ -1,11 +1,15 @@
 package messages
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -38,6 +42,28 @@ func Decode[T any](data []byte) (T, error) {
 	}
 	if err := json.Unmarshal(data, &v); err != nil {
 		return v, fmt.Errorf("decode %s as JSON: %w", reflect.TypeFor[T](), err)
+	}
+	return v, nil
+}
+
+// FromJSON decodes what a person or a program in another language wrote as JSON: a proto.Message in protobuf's JSON mapping, anything else as
+// encoding/json does, and refuses fields that T does not have.
+func FromJSON[T any](data []byte) (T, error) {
+	var v T
+	if _, ok := any(v).(proto.Message); ok {
+		m := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(proto.Message)
+		if err := protojson.Unmarshal(data, m); err != nil {
+			return v, fmt.Errorf("read %s from JSON: %w", reflect.TypeFor[T](), err)
+		}
+		return m.(T), nil
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		return v, fmt.Errorf("read %s from JSON: %w", reflect.TypeFor[T](), err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return v, fmt.Errorf("read %s from JSON: something follows the value", reflect.TypeFor[T]())
 	}
 	return v, nil
 }

@@ -115,6 +115,12 @@ type Batch struct {
 type Query struct {
 	Definition string
 	Statuses   []Status
+	// Tags must all be there, with these values.
+	Tags map[string]string
+	// StartedAfter and StartedBefore bound the start: at or after the one, before the other.
+	StartedAfter, StartedBefore time.Time
+	// Text must stand in the id or in the value of a tag, as it is written.
+	Text string
 	// Before continues a listing: only rows that come after this one in the order of the listing.
 	Before *Position
 	// Limit is the page size: 1–1000, default 100.
@@ -183,9 +189,10 @@ type Store interface {
 	// NotBegun returns sagas that a caller's transaction inserted and no commit has woken yet, oldest first.
 	NotBegun(ctx context.Context, limit int) ([]Ref, error)
 
-	// List returns rows of the table sagas without State, newest start first, then by descending id.
-	// A status in it may be behind by one checkpoint.
-	List(ctx context.Context, q Query) ([]Saga, error)
+	// List returns rows of the table sagas without State, newest start first, then by descending id, and where to continue; nil: there is no
+	// more. A status in it may be behind by one checkpoint. The work of one call is bounded, however few rows match: a page may be short, or
+	// empty, although there is more.
+	List(ctx context.Context, q Query) ([]Saga, *Position, error)
 
 	// SaveDefinitions stores plans whose fingerprints are not stored yet, and leaves the others as they are.
 	SaveDefinitions(ctx context.Context, defs []Definition) error
@@ -197,6 +204,7 @@ type Store interface {
 	DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error)
 
 	Outbox
+	Overview
 
 	// Close releases the store; it does not leave the membership. It is idempotent.
 	Close() error

@@ -13,7 +13,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := cli.New(cli.App{Name: "sagaz", Sagas: demo.Sagas(), Demo: demo.New()}).ExecuteContext(ctx)
+	context.AfterFunc(ctx, stop) // the first signal asks for an orderly end, a second one ends the process
+	app := cli.App{Name: "sagaz", Sagas: demo.Sagas(), Participants: demo.Participants, Demo: demo.New()}
+	err := cli.New(app).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		os.Exit(1) // cobra has printed it

@@ -42,6 +42,15 @@ func New() *cli.Demo {
 // Sagas are the definitions of the demo.
 func Sagas() []sagaz.AnyDefinition { return []sagaz.AnyDefinition{order.Fulfil, travel.Trip} }
 
+// Participants are the services of the demo, with their books beside a store.
+func Participants(ctx context.Context, store string) ([]*sagaz.Participant, func() error, error) {
+	l, err := ledger.Open(ctx, store, books)
+	if err != nil {
+		return nil, nil, err
+	}
+	return world{l}.Participants(), l.Close, nil
+}
+
 // world is the demo beside one store.
 type world struct{ ledger *ledger.Ledger }
 

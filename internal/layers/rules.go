@@ -35,12 +35,12 @@ var rooms = []room{
 	{path: "transport/redis", imports: []string{"transport"}},
 	{path: "transport/brokers", imports: append([]string{"transport"}, brokers...)},
 	{path: "transport/brokertest", imports: []string{"transport"}},
+	{path: "console", imports: []string{"messages", "telemetry"}},
 	{path: ".", imports: rootImports},
-	{path: "console", imports: aboveRoot},
 	{path: "sagaztest", imports: aboveRoot},
-	{path: "cli", imports: append([]string{"console", "sagaztest", "transport/brokers"}, aboveRoot...)},
-	{path: "cmd", imports: append([]string{"cli", "console", "sagaztest", "examples", "transport/brokers"}, aboveRoot...)},
-	{path: "examples", imports: append(append([]string{"cli", "console", "sagaztest"}, brokers...), aboveRoot...)},
+	{path: "cli", imports: append([]string{"sagaztest", "transport/brokers"}, aboveRoot...)},
+	{path: "cmd", imports: append([]string{"cli", "sagaztest", "examples", "transport/brokers"}, aboveRoot...)},
+	{path: "examples", imports: append(append([]string{"cli", "sagaztest"}, brokers...), aboveRoot...)},
 	// Help for tests: they stand beside the house.
 	{path: "internal/testbroker"},
 	{path: "internal/testpg"},
@@ -49,7 +49,7 @@ var rooms = []room{
 
 var (
 	rootImports = []string{
-		"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "cluster", "inbox", "transport", "telemetry",
+		"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "cluster", "inbox", "transport", "telemetry", "console",
 	}
 	aboveRoot = append([]string{"."}, rootImports...)
 	brokers   = []string{

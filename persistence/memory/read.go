@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sagaz/sagaz/persistence"
@@ -94,26 +95,50 @@ func (s *Store) refs(ctx context.Context, match func(*row) bool, order func(a, b
 }
 
 // List implements persistence.Store.
-func (s *Store) List(ctx context.Context, q persistence.Query) ([]persistence.Saga, error) {
+func (s *Store) List(ctx context.Context, q persistence.Query) ([]persistence.Saga, *persistence.Position, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	q.Limit = min(q.Limit, 1000)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var sagas []persistence.Saga
-	for _, r := range s.pick(func(r *row) bool {
-		return (q.Definition == "" || q.Definition == r.Definition) &&
-			(len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.Status)) &&
-			(q.Before == nil || before(position(&r.Saga), *q.Before) < 0)
-	}, func(a, b *row) int { return oldest(b, a) }, min(q.Limit, 1000)) {
+	for _, r := range s.pick(func(r *row) bool { return matches(r, q) }, func(a, b *row) int { return oldest(b, a) }, q.Limit) {
 		saga := clone(r.Saga)
 		saga.State = nil
 		sagas = append(sagas, saga)
 	}
-	return sagas, nil
+	if len(sagas) < q.Limit {
+		return sagas, nil, nil
+	}
+	next := position(&sagas[len(sagas)-1])
+	return sagas, &next, nil
+}
+
+func matches(r *row, q persistence.Query) bool {
+	for k, v := range q.Tags {
+		if value, ok := r.Tags[k]; !ok || value != v {
+			return false
+		}
+	}
+	return (q.Definition == "" || q.Definition == r.Definition) &&
+		(len(q.Statuses) == 0 || slices.Contains(q.Statuses, r.Status)) &&
+		(q.StartedAfter.IsZero() || !r.StartedAt.Before(q.StartedAfter)) &&
+		(q.StartedBefore.IsZero() || r.StartedAt.Before(q.StartedBefore)) &&
+		(q.Text == "" || mentions(r, q.Text)) &&
+		(q.Before == nil || before(position(&r.Saga), *q.Before) < 0)
+}
+
+func mentions(r *row, text string) bool {
+	for _, v := range r.Tags {
+		if strings.Contains(v, text) {
+			return true
+		}
+	}
+	return strings.Contains(r.ID, text)
 }
 
 // SaveDefinitions implements persistence.Store.

@@ -25,11 +25,14 @@ type Store struct {
 	members     int64
 	member      *membership // the living one
 	outbox      outbox
+	audit       []persistence.Action
+	asked       int64 // the newest id in audit
 }
 
 type row struct {
 	persistence.Saga
 	origin  mark
+	stuckAt time.Time
 	journal []entry
 }
 
@@ -63,6 +66,7 @@ func (s *Store) Close() error { return nil }
 type membership struct {
 	store *Store
 	id    int64
+	name  string
 	lost  chan struct{}
 }
 
@@ -77,7 +81,7 @@ func (s *Store) Join(ctx context.Context, m persistence.Member) (persistence.Mem
 		return nil, fmt.Errorf("%w: member %d of this memory store has not left", persistence.ErrInUse, s.member.id)
 	}
 	s.members++
-	s.member = &membership{store: s, id: s.members, lost: make(chan struct{})}
+	s.member = &membership{store: s, id: s.members, name: m.Name, lost: make(chan struct{})}
 	return s.member, nil
 }
 
@@ -183,6 +187,12 @@ func (s *Store) Checkpoint(ctx context.Context, sagas []persistence.Saga) error 
 		}
 		if r.Version <= saga.Version {
 			r.Saga = clone(saga)
+			switch {
+			case r.Status != persistence.StatusStuck:
+				r.stuckAt = time.Time{}
+			case r.stuckAt.IsZero():
+				r.stuckAt = r.UpdatedAt
+			}
 		}
 		r.journal = slices.DeleteFunc(r.journal, func(e entry) bool { return e.Version <= saga.Version })
 	}

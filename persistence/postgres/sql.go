@@ -14,6 +14,9 @@ type statements struct {
 	saveDefinitions, definitions       string
 	holder, others, expire, kill, join string
 	sweep, heartbeat, leave            string
+	asleep, stuck, memberRows, owners  string
+	ask, settle, actions               string
+	forgetActions, boundary            string
 	unsent, readUnsent, deleteSent     string
 	bury, backlog                      string
 	dead, retryDead, discardDead       string
@@ -49,7 +52,8 @@ func newStatements(schema string) statements {
 			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $3 AND j.batch = $4`),
 
 		snapshot: q(`UPDATE sagaz.sagas s SET status = u.status, version = u.version, state = u.state, begun = u.begun,
-				asleep = u.asleep, wake_at = u.wake_at, updated_at = u.updated_at, ended_at = u.ended_at, tags = u.tags::jsonb
+				asleep = u.asleep, wake_at = u.wake_at, updated_at = u.updated_at, ended_at = u.ended_at, tags = u.tags::jsonb,
+				stuck_at = CASE WHEN u.status = 6 THEN coalesce(s.stuck_at, u.updated_at) END
 			FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bytea[], $5::bool[], $6::bool[],
 				$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[])
 				u (id, status, version, state, begun, asleep, wake_at, updated_at, ended_at, tags)
@@ -93,6 +97,20 @@ func newStatements(schema string) statements {
 		sweep:     q(`DELETE FROM sagaz.members WHERE NOT alive AND heartbeat_at < clock_timestamp() - interval '30 days'`),
 		heartbeat: q(`UPDATE sagaz.members SET heartbeat_at = clock_timestamp() WHERE id = $1 AND alive`),
 		leave:     q(`UPDATE sagaz.members SET alive = false WHERE id = $1 AND alive`),
+
+		asleep: q(`SELECT count(*) FROM (SELECT 1 FROM sagaz.sagas WHERE asleep AND wake_at IS NOT NULL LIMIT $1) s`),
+		stuck: q(`SELECT definition, count(*), min(coalesce(stuck_at, started_at)) FROM (
+				SELECT definition, stuck_at, started_at FROM sagaz.sagas WHERE status = 6 ORDER BY started_at LIMIT $1) s
+			GROUP BY definition`),
+		memberRows: q(`SELECT id, name, alive, joined_at, heartbeat_at FROM sagaz.members
+			WHERE alive OR heartbeat_at > clock_timestamp() - interval '1 hour' ORDER BY alive DESC, id DESC LIMIT 1000`),
+		owners: q(`SELECT coalesce(s.member, (SELECT id FROM sagaz.members WHERE alive AND sole LIMIT 1), 0) FROM sagaz.shards s ORDER BY s.shard`),
+		ask:    q(`INSERT INTO sagaz.audit (at, by, verb, saga_id, step, note, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`),
+		settle: q(`UPDATE sagaz.audit SET outcome = $2 WHERE id = $1`),
+		actions: q(`SELECT id, at, by, verb, saga_id, step, note, outcome FROM sagaz.audit
+			WHERE ($1 = '' OR saga_id = $1) AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`),
+		forgetActions: q(`DELETE FROM sagaz.audit WHERE id IN (SELECT id FROM sagaz.audit WHERE at < $1 ORDER BY id LIMIT $2)`),
+		boundary:      q(`SELECT s.started_at FROM sagaz.sagas s WHERE true`),
 
 		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos) WHERE EXISTS (
 			SELECT 1 FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1)`),

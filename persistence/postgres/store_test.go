@@ -143,7 +143,7 @@ func TestASagasLife(t *testing.T) {
 	awake, err = s.Recover(t.Context(), 7, &persistence.Position{StartedAt: began, ID: "b"}, 10)
 	require.NoError(t, err)
 	require.Empty(t, awake)
-	list, err := s.List(t.Context(), persistence.Query{Definition: "order", Statuses: []persistence.Status{1, 6}, Before: &persistence.Position{StartedAt: began, ID: "b"}})
+	list, _, err := s.List(t.Context(), persistence.Query{Definition: "order", Statuses: []persistence.Status{1, 6}, Before: &persistence.Position{StartedAt: began, ID: "b"}})
 	require.NoError(t, err)
 	a.State = nil
 	require.Equal(t, []persistence.Saga{a}, list)

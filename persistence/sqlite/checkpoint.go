@@ -10,8 +10,9 @@ import (
 
 const (
 	// An equal version is written over: such a snapshot changes only what says whether the saga is in memory.
-	updateSaga = `UPDATE sagas SET status = ?, version = ?, state = ?, begun = ?, asleep = ?, wake_at = ?, updated_at = ?, ended_at = ?, tags = ?
-		WHERE id = ? AND version <= ?`
+	updateSaga = `UPDATE sagas SET status = ?1, version = ?2, state = ?3, begun = ?4, asleep = ?5, wake_at = ?6, updated_at = ?7, ended_at = ?8, tags = ?9,
+			stuck_at = CASE WHEN ?1 <> 6 THEN 0 WHEN stuck_at <> 0 THEN stuck_at ELSE ?7 END
+		WHERE id = ?10 AND version <= ?2`
 	trimJournal = `DELETE FROM journal WHERE saga_id = ? AND version <= ?`
 )
 
@@ -28,7 +29,7 @@ func (s *Store) Checkpoint(ctx context.Context, sagas []persistence.Saga) error 
 			r := &sagas[i]
 			return []any{
 				int64(r.Status), int64(r.Version), present(r.State), r.Begun, r.Asleep,
-				micros(r.WakeAt), micros(r.UpdatedAt), micros(r.EndedAt), tags(r.Tags), r.ID, int64(r.Version),
+				micros(r.WakeAt), micros(r.UpdatedAt), micros(r.EndedAt), tags(r.Tags), r.ID,
 			}
 		}, nil)
 		if err != nil {

@@ -115,7 +115,7 @@ func testBatchSentAgain(t *testing.T, s *suite) {
 		require.Equal(t, entries("old", 2, 3), s.load("old").Journal)
 		require.Equal(t, entries("new", 2), s.load("new").Journal)
 	}
-	all, err := s.List(t.Context(), persistence.Query{})
+	all, _, err := s.List(t.Context(), persistence.Query{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"old", "new"}, ids(sagaID, all))
 

@@ -22,7 +22,7 @@ func testListFilters(t *testing.T, s *suite) {
 		change("3", "order", persistence.StatusCompleted), stuck,
 	)
 	list := func(q persistence.Query) []persistence.Saga {
-		sagas, err := s.List(t.Context(), q)
+		sagas, _, err := s.List(t.Context(), q)
 		require.NoError(t, err)
 		return sagas
 	}
@@ -38,6 +38,17 @@ func testListFilters(t *testing.T, s *suite) {
 		{persistence.Query{Statuses: []persistence.Status{persistence.StatusRunning, persistence.StatusCompleted}}, []string{"3", "2", "1"}},
 		{persistence.Query{Definition: "order", Statuses: []persistence.Status{persistence.StatusRunning}}, []string{"1"}},
 		{persistence.Query{Definition: "order", Before: &persistence.Position{StartedAt: began, ID: "3"}, Limit: 1}, []string{"1"}},
+		{persistence.Query{Tags: map[string]string{"k": "v"}}, []string{"4"}},
+		{persistence.Query{Tags: map[string]string{"k": "v", "other": "v"}}, []string{}},
+		{persistence.Query{Tags: map[string]string{"k": "other"}}, []string{}},
+		{persistence.Query{StartedAfter: began}, []string{"4", "3", "2", "1"}},
+		{persistence.Query{StartedAfter: began.Add(time.Microsecond)}, []string{}},
+		{persistence.Query{StartedBefore: began.Add(time.Microsecond)}, []string{"4", "3", "2", "1"}},
+		{persistence.Query{StartedBefore: began}, []string{}},
+		{persistence.Query{Text: "3"}, []string{"3"}},
+		{persistence.Query{Text: "v"}, []string{"4"}},
+		{persistence.Query{Text: "%"}, []string{}},
+		{persistence.Query{Statuses: []persistence.Status{persistence.StatusStuck, persistence.StatusCompensating}, Text: "4"}, []string{"4"}},
 	} {
 		require.Equal(t, test.want, ids(sagaID, list(test.query)), "%+v", test.query)
 	}
@@ -50,21 +61,19 @@ func testListPages(t *testing.T, s *suite) {
 		sagas = append(sagas, started(fmt.Sprintf("%03d", i), i/3))
 	}
 	s.start(sagas...)
-	page, err := s.List(t.Context(), persistence.Query{})
+	page, next, err := s.List(t.Context(), persistence.Query{})
 	require.NoError(t, err)
 	require.Len(t, page, 100)
+	require.NotNil(t, next)
 
 	var got []string
-	q := persistence.Query{Limit: 10}
-	for {
-		page, err := s.List(t.Context(), q)
+	for q := (persistence.Query{Limit: 10}); ; {
+		page, next, err := s.List(t.Context(), q)
 		require.NoError(t, err)
 		got = append(got, ids(sagaID, page)...)
-		if len(page) < q.Limit {
+		if q.Before = next; next == nil {
 			break
 		}
-		last := page[len(page)-1]
-		q.Before = &persistence.Position{StartedAt: last.StartedAt, ID: last.ID}
 	}
 	require.Len(t, got, 105)
 	for i, id := range got {

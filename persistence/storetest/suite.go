@@ -45,6 +45,10 @@ func Run(t *testing.T, open func(t *testing.T) persistence.Store) {
 		"OutboxDeletes":              testOutboxDeletes,
 		"Backlog":                    testBacklog,
 		"Dead":                       testDead,
+		"Trouble":                    testTrouble,
+		"StuckSince":                 testStuckSince,
+		"Members":                    testMembers,
+		"Audit":                      testAudit,
 		"CancelledContext":           testCancelled,
 		"CloseTwice":                 testClose,
 	} {
