@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -85,12 +86,12 @@ func (d Dialect) txOptions() *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 }
 
-// Migrate makes the table of handled commands unless it is there.
+// Migrate makes the tables of handled commands and of processed messages unless they are there, and a window of DefaultWindow unless there is one.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	if _, err := pool.Exec(ctx, postgresStatements.create); err != nil {
-		return fmt.Errorf("inbox: create the table of handled commands: %w", err)
+	if _, err := pool.Exec(ctx, Postgres.create()); err != nil {
+		return fmt.Errorf("inbox: create the tables: %w", err)
 	}
-	return nil
+	return maintain(ctx, pool, days{now: time.Now(), window: DefaultWindow, keep: true})
 }
 
 // MigrateSQL is Migrate for database/sql.
@@ -98,8 +99,11 @@ func MigrateSQL(ctx context.Context, db *sql.DB, d Dialect) error {
 	if err := d.validate(); err != nil {
 		return err
 	}
-	if _, err := db.ExecContext(ctx, d.statements().create); err != nil {
-		return fmt.Errorf("inbox: create the table of handled commands: %w", err)
+	if _, err := db.ExecContext(ctx, d.create()); err != nil {
+		return fmt.Errorf("inbox: create the tables: %w", err)
 	}
-	return nil
+	return maintainSQL(ctx, db, d, days{now: time.Now(), window: DefaultWindow, keep: true})
 }
+
+// create is one implicit transaction on Postgres.
+func (d Dialect) create() string { return d.statements().create + d.messages().create }

@@ -46,7 +46,9 @@ func Open(ctx context.Context, url string, o transport.Options) (*transport.Brok
 func connect(url string, o transport.Options) (*natsgo.Conn, error) {
 	conn, err := natsgo.Connect(url,
 		natsgo.Name("sagaz "+o.Group), natsgo.Timeout(o.Timeout), natsgo.MaxReconnects(-1), natsgo.ReconnectBufSize(-1), // what waits would arrive out of order
-		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { o.Logger.Warn("NATS reports an error", "error", err) }),
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
+			o.Logger.Warn("NATS reports an error", "error", err)
+		}),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
 			if err != nil {
 				o.Logger.Warn("NATS is disconnected", "error", err)
