@@ -90,6 +90,7 @@ func (n *Node) start(ctx context.Context, participants []actors.Participant) (*a
 	cfg, store, registry := n.cfg, n.store, n.registry
 	if !cfg.Paused {
 		for _, p := range cfg.Participants {
+			p.metrics.Store(n.metrics)
 			if err := p.migrate(ctx); err != nil {
 				return nil, fmt.Errorf("participant %s: %w", p.name, err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,6 +13,7 @@ import (
 	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // Participant is a service that serves the commands of sagas. Make one with NewParticipant, give it handlers with Handle, HandleTx or
@@ -23,6 +25,7 @@ type Participant struct {
 	pool        *pgxpool.Pool
 	db          *sql.DB
 	handlers    map[string]actors.HandlerFunc
+	metrics     atomic.Pointer[telemetry.Metrics] // of the node that serves it
 	needs       []need
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/sagaz/sagaz/inbox"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // errOvertaken is the answer to a step whose compensation came first: it will never run.
@@ -24,7 +26,7 @@ var errOvertaken = errors.New("compensated before it ran")
 func HandleTx[C, R any](p *Participant, cmd messages.Command[C, R], handler func(context.Context, pgx.Tx, Delivery[C]) (R, error)) {
 	register(p, cmd, handler == nil)
 	p.needs = append(p.needs, need{cmd.String(), "HandleTx", "Inbox", func() bool { return p.pool != nil }})
-	p.handlers[cmd.Action()] = once(handler, func(ctx context.Context, c inbox.Command, fn func(context.Context, pgx.Tx) ([]byte, error)) (inbox.Verdict, error) {
+	p.handlers[cmd.Action()] = once(p, handler, func(ctx context.Context, c inbox.Command, fn func(context.Context, pgx.Tx) ([]byte, error)) (inbox.Verdict, error) {
 		return inbox.HandlePgx(ctx, p.pool, c, fn)
 	})
 }
@@ -33,13 +35,14 @@ func HandleTx[C, R any](p *Participant, cmd messages.Command[C, R], handler func
 func HandleSQLTx[C, R any](p *Participant, cmd messages.Command[C, R], handler func(context.Context, *sql.Tx, Delivery[C]) (R, error)) {
 	register(p, cmd, handler == nil)
 	p.needs = append(p.needs, need{cmd.String(), "HandleSQLTx", "SQLInbox", func() bool { return p.db != nil }})
-	p.handlers[cmd.Action()] = once(handler, func(ctx context.Context, c inbox.Command, fn func(context.Context, *sql.Tx) ([]byte, error)) (inbox.Verdict, error) {
+	p.handlers[cmd.Action()] = once(p, handler, func(ctx context.Context, c inbox.Command, fn func(context.Context, *sql.Tx) ([]byte, error)) (inbox.Verdict, error) {
 		return inbox.HandleSQL(ctx, p.db, dialect(p.db), c, fn)
 	})
 }
 
 // once wraps a transactional handler, whichever the driver: run is the inbox's part.
 func once[C, R, Tx any](
+	p *Participant,
 	handler func(context.Context, Tx, Delivery[C]) (R, error),
 	run func(context.Context, inbox.Command, func(context.Context, Tx) ([]byte, error)) (inbox.Verdict, error),
 ) actors.HandlerFunc {
@@ -49,13 +52,21 @@ func once[C, R, Tx any](
 			return nil, err
 		}
 		key := inbox.Command{Participant: c.GetParticipant(), Key: c.GetKey(), Compensation: c.GetCompensation(), StepKey: c.GetSagaId() + "/" + c.GetStep()}
+		begun, m := time.Now(), p.metrics.Load()
+		decided := false // the command is new, and its handler runs
 		v, err := run(ctx, key, func(ctx context.Context, tx Tx) ([]byte, error) {
+			decided = true
+			m.InboxVerdict(time.Since(begun))
 			r, err := handler(ctx, tx, d)
 			if err != nil {
 				return nil, err
 			}
 			return encodeReply(c, r)
 		})
+		if err == nil && !decided {
+			m.InboxVerdict(time.Since(begun))
+		}
+		countInbox(m, p.name, v, err)
 		switch {
 		case err != nil:
 			return nil, err
@@ -66,6 +77,20 @@ func once[C, R, Tx any](
 			return encodeReply(c, zero)
 		}
 		return v.Reply, nil
+	}
+}
+
+func countInbox(m *telemetry.Metrics, participant string, v inbox.Verdict, err error) {
+	_, rejected := errors.AsType[*actors.RejectedError](err)
+	switch {
+	case rejected: // an answer like any other, which nothing needs to be kept of
+		m.InboxProcessed(participant)
+	case err != nil:
+		m.InboxFailed(participant)
+	case v.Duplicate, v.Refused:
+		m.InboxDuplicate(participant)
+	default:
+		m.InboxProcessed(participant)
 	}
 }
 

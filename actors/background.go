@@ -16,6 +16,7 @@ const (
 	scanPage        = 1000
 	retentionEvery  = time.Minute
 	retentionPage   = 1000
+	auditRetention  = 400 * 24 * time.Hour // more than a year, whatever happens to the sagas
 )
 
 // background is what a node does beside its sagas: recovery, the scan for sagas that sleep or have not begun, retention.
@@ -29,6 +30,8 @@ func startBackground(rt *Runtime) *background {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &background{rt: rt, cancel: cancel}
 	shards := make(chan int, len(rt.shards))
+	rt.cfg.Metrics.RecoveryStarted(len(rt.shards))
+	rt.cfg.Metrics.SetShardsOwned(len(rt.shards))
 	for i := range rt.shards {
 		shards <- i
 	}
@@ -36,11 +39,17 @@ func startBackground(rt *Runtime) *background {
 	for range recoveryWorkers {
 		b.wg.Go(func() {
 			for shard := range shards {
+				begun := rt.cfg.Clock.Now()
 				b.recoverShard(ctx, shard)
+				rt.cfg.Metrics.ShardRecovered(rt.cfg.Clock.Now().Sub(begun))
 			}
 		})
 	}
 	b.wg.Go(func() { b.every(ctx, scanEvery, b.scan) })
+	if rt.cfg.Metrics != nil {
+		b.wg.Go(func() { b.every(ctx, surveyEvery, b.survey) })
+	}
+	b.wg.Go(func() { b.every(ctx, retentionEvery, b.forget) })
 	if rt.cfg.Retention > 0 {
 		b.wg.Go(func() { b.every(ctx, retentionEvery, b.retain) })
 	}
@@ -86,6 +95,7 @@ func (b *background) hand(ctx context.Context, shard int, records []persistence.
 		}
 		kept = append(kept, r)
 	}
+	b.rt.cfg.Metrics.Recovered(len(kept))
 	handed := make(chan struct{})
 	b.rt.system.Root.Send(b.rt.shards[shard], &recovered{records: kept, done: func() { close(handed) }})
 	select {
@@ -108,6 +118,16 @@ func (b *background) scan(ctx context.Context) error {
 		b.rt.system.Root.Send(b.rt.shards[ref.Shard], &rouse{id: ref.ID})
 	}
 	return nil
+}
+
+// forget shortens the audit.
+func (b *background) forget(ctx context.Context) error {
+	for {
+		n, err := b.rt.cfg.Store.ForgetActions(ctx, b.rt.cfg.Clock.Now().Add(-auditRetention), retentionPage)
+		if err != nil || n < retentionPage {
+			return err
+		}
+	}
 }
 
 func (b *background) retain(ctx context.Context) error {

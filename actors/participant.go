@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // HandlerFunc serves one action: it returns the encoded reply, or an error that says what happened instead: a RejectedError, a
@@ -19,7 +20,8 @@ type Participant struct {
 	Concurrency int // handlers that run at once, at least 1
 	QueueLimit  int // commands that wait for a handler; beyond it the participant says that it is busy
 	Handlers    map[string]HandlerFunc
-	Spawn       func(func()) // runs a worker on a goroutine of its own; nil: a new one
+	Metrics     *telemetry.Participant // nil: nothing is counted
+	Spawn       func(func())           // runs a worker on a goroutine of its own; nil: a new one
 }
 
 // RejectedError says that a command was not and will not be done.
@@ -150,11 +152,13 @@ func (s *Server) admit(f *flight) (a answer, now bool) {
 	switch {
 	case s.workers < s.participant.Concurrency:
 		s.workers++
+		s.participant.Metrics.Running(1)
 		f.started = true
 		s.participant.Spawn(func() { s.work(f) })
 	case s.queued < len(s.queue):
 		s.queue[(s.head+s.queued)%len(s.queue)] = f
 		s.queued++
+		s.participant.Metrics.Waiting(1)
 	default:
 		return s.busy(), true
 	}
@@ -163,6 +167,7 @@ func (s *Server) admit(f *flight) (a answer, now bool) {
 }
 
 func (s *Server) busy() answer {
+	s.participant.Metrics.Busy()
 	return refused(sagazpb.Outcome_OUTCOME_BUSY, fmt.Sprintf("participant %s is busy: %d commands run and %d wait", s.participant.Name, s.workers, s.queued))
 }
 

@@ -29,13 +29,17 @@ func (s *Server) work(f *flight) {
 }
 
 func (s *Server) execute(f *flight) answer {
-	left := f.deadline.Sub(s.clock.Now())
+	begun := s.clock.Now()
+	left := f.deadline.Sub(begun)
 	if left <= 0 {
 		return refused(sagazpb.Outcome_OUTCOME_EXPIRED, "its time was up before a handler was free")
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, left)
 	defer cancel()
 	payload, err := call(ctx, f.handler, f.command)
+	if s.participant.Metrics != nil {
+		s.participant.Metrics.Handled(s.clock.Now().Sub(begun))
+	}
 	if err == nil {
 		return answer{outcome: sagazpb.Outcome_OUTCOME_DONE, payload: payload}
 	}
@@ -73,6 +77,7 @@ func (s *Server) settle(f *flight, a answer) *flight {
 	next := s.next(f)
 	if next == nil {
 		s.workers--
+		s.participant.Metrics.Running(-1)
 		s.finishLocked()
 		return nil
 	}
@@ -93,6 +98,7 @@ func (s *Server) next(f *flight) *flight {
 	s.queue[s.head] = nil
 	s.head = (s.head + 1) % len(s.queue)
 	s.queued--
+	s.participant.Metrics.Waiting(-1)
 	return next
 }
 

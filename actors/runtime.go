@@ -72,8 +72,8 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	rt := &Runtime{
 		cfg: cfg, membership: membership, participants: map[string]*actor.PID{}, loads: make(chan struct{}, maxConcurrentLoads),
 		system:       newSystem(cfg.Logger),
-		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger}),
-		checkpointer: persistence.NewCheckpointer(cfg.Store, persistence.CheckpointerOptions{Logger: cfg.Logger}),
+		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger, Metrics: cfg.Metrics}),
+		checkpointer: persistence.NewCheckpointer(cfg.Store, persistence.CheckpointerOptions{Logger: cfg.Logger, Metrics: cfg.Metrics}),
 		timers:       newTimers(cfg.Clock),
 		goroutines:   goroutines,
 		dispatcher:   newDispatcher(goroutines, stalled),
@@ -91,6 +91,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 		}
 		rt.shards = append(rt.shards, pid)
 	}
+	rt.observe()
 	if !cfg.Paused {
 		rt.background = startBackground(rt)
 	}
@@ -110,7 +111,7 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 	if _, dup := rt.participants[p.Name]; dup {
 		return fmt.Errorf("participant %s is given twice", p.Name)
 	}
-	p.Spawn = rt.goroutines.run
+	p.Spawn, p.Metrics = rt.goroutines.run, rt.cfg.Metrics.Participant(p.Name)
 	server := NewServer(p, rt.cfg.Clock)
 	props := actor.PropsFromProducer(func() actor.Actor { return &participantActor{server: server, reply: rt.reply} }, actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox))
 	pid, err := rt.system.Root.SpawnNamed(props, "sagaz.participant/"+p.Name)
@@ -126,6 +127,9 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 // is ErrNoAnswer. A start is refused at once while the node is full, closing, or without its store.
 func (rt *Runtime) Request(ctx context.Context, id string, r *sagazpb.SagaRequest, patience time.Duration) (*sagazpb.SagaResponse, error) {
 	if rt.draining.Load() {
+		if r.GetStart() != nil {
+			rt.cfg.Metrics.StartRefused(telemetry.RefusedClosing)
+		}
 		return &sagazpb.SagaResponse{Refusal: sagazpb.Refusal_REFUSAL_CLOSED, Text: closing}, nil
 	}
 	if r.GetStart() != nil {
@@ -138,9 +142,11 @@ func (rt *Runtime) Request(ctx context.Context, id string, r *sagazpb.SagaReques
 
 func (rt *Runtime) admit() *sagazpb.SagaResponse {
 	if live := rt.live.Load(); live >= int64(rt.cfg.MaxLive) {
+		rt.cfg.Metrics.StartRefused(telemetry.RefusedLive)
 		return &sagazpb.SagaResponse{Refusal: sagazpb.Refusal_REFUSAL_OVERLOADED, Text: fmt.Sprintf("%d sagas are in memory, the limit is %d: try again later, or raise MaxLive", live, rt.cfg.MaxLive)}
 	}
 	if err := rt.committer.Outage(); err != nil {
+		rt.cfg.Metrics.StartRefused(telemetry.RefusedStore)
 		return &sagazpb.SagaResponse{Refusal: sagazpb.Refusal_REFUSAL_UNAVAILABLE, Text: err.Error()}
 	}
 	return nil

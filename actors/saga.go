@@ -6,6 +6,7 @@ import (
 	"github.com/sagaz/sagaz/internal/machine"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // closing is what callers hear of a node that takes nothing any more.
@@ -22,6 +23,7 @@ type host interface {
 	wake(s *saga, at time.Time) // one wake-up a saga: a later call replaces an earlier one; the zero time cancels it
 	problem(text string, id string, err error)
 	idleAfter() time.Duration
+	metrics() *telemetry.Metrics
 	halted() bool // nothing is sent: the node drains, or is a tool
 }
 
@@ -53,8 +55,9 @@ type saga struct {
 	shown     persistence.Status
 	idleAt    time.Time
 	timer     timer
-	snapshots int  // on their way
-	release   bool // nothing is left to do: the shard may let go
+	took      time.Duration // of the attempt that the reply in flight settles
+	snapshots int           // on their way
+	release   bool          // nothing is left to do: the shard may let go
 }
 
 // stage is what a saga waits for before it takes the next message.

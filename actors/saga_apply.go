@@ -15,8 +15,10 @@ const checkpointEntries = 64
 
 // apply runs an input through the machine and commits what it decided. msg is where the input came from.
 func (s *saga) apply(msg any, in machine.Input) {
+	s.took = s.asked(msg)
 	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.moment(), in)
 	if err != nil {
+		s.countRefused(msg, err)
 		s.refuse(msg, refusal(err), err.Error())
 		s.rest()
 		return
@@ -63,6 +65,7 @@ func (s *saga) onCommitted(err error) {
 		return
 	}
 	s.asleep = false
+	s.count(msg, events)
 	if r := s.starting; r != nil {
 		s.starting = nil
 		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId})

@@ -8,6 +8,7 @@ import (
 	"github.com/sagaz/sagaz/internal/machine"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // start makes a new saga without asking whether one of that id exists: the insert will say so.
@@ -44,6 +45,7 @@ func (s *saga) startFailed(err error) {
 	switch {
 	case errors.Is(err, persistence.ErrOverloaded):
 		code = sagazpb.Refusal_REFUSAL_OVERLOADED
+		s.host.metrics().StartRefused(telemetry.RefusedQueue)
 	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
 		code = sagazpb.Refusal_REFUSAL_UNAVAILABLE
 	}

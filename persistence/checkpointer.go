@@ -7,13 +7,16 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // CheckpointerOptions tune a Checkpointer. Zero fields take the defaults.
 type CheckpointerOptions struct {
-	Interval time.Duration // how long a snapshot waits for company. Default 50 ms
-	MaxRows  int           // of one transaction; so many waiting snapshots are written at once. Default 1,000
-	Logger   *slog.Logger  // Default slog.Default()
+	Interval time.Duration      // how long a snapshot waits for company. Default 50 ms
+	MaxRows  int                // of one transaction; so many waiting snapshots are written at once. Default 1,000
+	Logger   *slog.Logger       // Default slog.Default()
+	Metrics  *telemetry.Metrics // nil: nothing is counted
 }
 
 // Checkpointer writes snapshots behind the commits. Of a saga that comes again before it was written only the newest snapshot is.
@@ -30,7 +33,8 @@ type Checkpointer struct {
 	waiting map[string]*snapshot
 	order   []string
 	writing bool
-	stopped error // why nothing is taken any more: ErrClosed, or ErrFenced
+	behind  time.Time // since when something waits without anything being written; zero: nothing waits
+	stopped error     // why nothing is taken any more: ErrClosed, or ErrFenced
 	idle    []chan struct{}
 }
 
@@ -72,6 +76,9 @@ func (c *Checkpointer) Submit(s Saga, done func()) bool {
 		w = &snapshot{saga: s}
 		c.waiting[s.ID] = w
 		c.order = append(c.order, s.ID)
+		if c.behind.IsZero() {
+			c.behind = time.Now()
+		}
 	} else if s.Version >= w.saga.Version {
 		w.saga = s
 	}
@@ -91,11 +98,25 @@ func (c *Checkpointer) kick() {
 	}
 }
 
-// Lag returns how many snapshots wait.
-func (c *Checkpointer) Lag() int {
+// Lag returns how many snapshots wait, and for how long some have without any being written.
+func (c *Checkpointer) Lag() (snapshots int, lag time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.order)
+	if len(c.order) == 0 && !c.writing {
+		return 0, 0
+	}
+	return len(c.order), time.Since(c.behind)
+}
+
+// wrote notes that a batch is durable.
+func (c *Checkpointer) wrote(rows int, took time.Duration) {
+	c.opts.Metrics.Checkpoint(rows, took)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.behind = time.Time{}
+	if len(c.order) > 0 {
+		c.behind = time.Now()
+	}
 }
 
 // Flush waits until everything that was submitted is durable, or ctx ends. ErrFenced and ErrClosed say that some of it never will be.
@@ -185,8 +206,10 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 	}
 	backoff, failing := initialBackoff, false
 	for {
+		begun := time.Now()
 		err := c.store.Checkpoint(c.ctx, rows)
 		if err == nil {
+			c.wrote(len(rows), time.Since(begun))
 			break
 		}
 		if c.ctx.Err() != nil {

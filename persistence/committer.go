@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/messages"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // CommitterOptions tune a Committer. Zero fields take the defaults.
@@ -22,8 +23,9 @@ type CommitterOptions struct {
 	CommitTimeout time.Duration
 	// Offer hears of the messages of every committed batch, in the order of the commits, before the ops are answered. It must not block, nor keep
 	// the slice. A message whose Pos is 0 is stored at a place that is not known, or not at all. nil: nobody sends them from memory.
-	Offer  func([]messages.Outgoing)
-	Logger *slog.Logger // Default slog.Default()
+	Offer   func([]messages.Outgoing)
+	Logger  *slog.Logger       // Default slog.Default()
+	Metrics *telemetry.Metrics // nil: nothing is counted
 }
 
 // Committer gathers what becomes ready while the last transaction is in flight and writes it as one. One goroutine, one batch at a time:
@@ -73,7 +75,7 @@ func NewCommitter(store Store, opts CommitterOptions) *Committer {
 	c := &Committer{
 		opts: opts, ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		sender:  sender{store: store, ctx: ctx, timeout: opts.CommitTimeout, maxBackoff: opts.MaxBackoff, logger: opts.Logger},
+		sender:  sender{store: store, ctx: ctx, timeout: opts.CommitTimeout, maxBackoff: opts.MaxBackoff, logger: opts.Logger, metrics: opts.Metrics},
 		batcher: batcher{maxOps: opts.MaxBatchOps, maxBytes: opts.MaxBatchBytes, sagas: map[string]bool{}},
 	}
 	go c.run()
@@ -104,6 +106,13 @@ func (c *Committer) Submit(op Op) error {
 
 // Outage returns why the last sending of a batch brought no outcome; nil while the store answers.
 func (c *Committer) Outage() error { return c.sender.lastOutage() }
+
+// Waiting returns how many ops wait for their commit.
+func (c *Committer) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting
+}
 
 // Drain waits until every op has been answered, or ctx ends.
 func (c *Committer) Drain(ctx context.Context) error {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // initialBackoff is the first wait before something is sent to the store again.
@@ -18,6 +20,7 @@ type sender struct {
 	timeout    time.Duration // of one sending
 	maxBackoff time.Duration
 	logger     *slog.Logger
+	metrics    *telemetry.Metrics
 	fence      error // the first ErrFenced
 
 	mu     sync.Mutex
@@ -33,8 +36,10 @@ func (s *sender) send(b *Batch) (duplicates []int, err error) {
 	backoff := initialBackoff
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
+		begun := time.Now()
 		duplicates, err := s.store.Commit(ctx, b)
 		cancel()
+		s.metrics.Commit(len(b.Starts)+len(b.Entries), outcomeOf(err), time.Since(begun))
 		if known(err) {
 			s.setOutage(nil)
 			if errors.Is(err, ErrFenced) {
@@ -51,6 +56,21 @@ func (s *sender) send(b *Batch) (duplicates []int, err error) {
 		}
 		backoff = min(2*backoff, s.maxBackoff)
 	}
+}
+
+// outcomeOf is how a sending is counted.
+func outcomeOf(err error) string {
+	switch {
+	case err == nil:
+		return telemetry.CommitDone
+	case errors.Is(err, ErrConflict):
+		return telemetry.CommitConflict
+	case errors.Is(err, ErrFenced):
+		return telemetry.CommitFenced
+	case rejected(err):
+		return telemetry.CommitRefused
+	}
+	return telemetry.CommitUnknown
 }
 
 func known(err error) bool {
@@ -79,6 +99,9 @@ func (s *sender) setOutage(err error) {
 	before := s.outage
 	s.outage = err
 	s.mu.Unlock()
+	if (err == nil) != (before == nil) {
+		s.metrics.SetStoreUp(err == nil)
+	}
 	switch {
 	case err != nil && before == nil:
 		s.logger.Error("the store does not answer: sagas wait, starts are refused", "error", err)

@@ -22,13 +22,18 @@ func (m *Metrics) makeCluster() {
 	m.handover = m.histogram("sagaz_shard_handover_duration_seconds", "From the moment that a shard stops taking messages on this node until its lease is released.", slowBuckets)
 }
 
-// SetShards says how many shards this node owns, and how many nobody does.
-func (m *Metrics) SetShards(owned, unowned int) {
-	if m == nil {
-		return
+// SetShardsOwned says how many shards this node owns.
+func (m *Metrics) SetShardsOwned(n int) {
+	if m != nil {
+		m.shardsOwned.Set(float64(n))
 	}
-	m.shardsOwned.Set(float64(owned))
-	m.shardsUnowned.Set(float64(unowned))
+}
+
+// SetShardsUnowned says how many shards nobody owns.
+func (m *Metrics) SetShardsUnowned(n int) {
+	if m != nil {
+		m.shardsUnowned.Set(float64(n))
+	}
 }
 
 // SetMembers says how many members are alive.

@@ -1,0 +1,188 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/plan"
+	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
+)
+
+// surveyEvery is how often a node looks at what is common to all: sagas that are stuck, members, the outbox.
+const surveyEvery = 5 * time.Second
+
+// observe lets each scrape see what changes all the time.
+func (rt *Runtime) observe() {
+	m := rt.cfg.Metrics
+	m.OnCollect(func() {
+		m.SetLive(rt.Live())
+		m.SetCommitQueue(rt.committer.Waiting())
+		m.SetCheckpointQueue(rt.checkpointer.Lag())
+	})
+}
+
+// survey sets the gauges that are about the whole store.
+func (b *background) survey(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, surveyEvery)
+	defer cancel()
+	err := b.look(ctx)
+	b.rt.cfg.Metrics.SetStoreUp(err == nil && b.rt.Outage() == nil)
+	return err
+}
+
+func (b *background) look(ctx context.Context) error {
+	store, m, now := b.rt.cfg.Store, b.rt.cfg.Metrics, b.rt.cfg.Clock.Now()
+	trouble, err := store.Trouble(ctx)
+	if err != nil {
+		return err
+	}
+	m.SetStore(trouble.Asleep, trouble.Stuck, since(trouble.OldestAt, now))
+	backlog, err := store.Backlog(ctx, nil)
+	if err != nil {
+		return err
+	}
+	pending, oldest := 0, time.Duration(0)
+	for _, lane := range backlog {
+		pending += lane.Messages
+		oldest = max(oldest, since(lane.OldestAt, now))
+	}
+	m.SetOutbox(pending, oldest, trouble.Dead)
+	members, err := store.Members(ctx)
+	if err != nil {
+		return err
+	}
+	alive := 0
+	for _, member := range members {
+		if member.Alive {
+			alive++
+		}
+	}
+	m.SetMembers(alive)
+	owners, err := store.Owners(ctx)
+	if err != nil {
+		return err
+	}
+	unowned := 0
+	for _, member := range owners {
+		if member == 0 {
+			unowned++
+		}
+	}
+	m.SetShardsUnowned(unowned)
+	return nil
+}
+
+func since(at, now time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return max(now.Sub(at), 0)
+}
+
+func (rt *Runtime) metrics() *telemetry.Metrics { return rt.cfg.Metrics }
+
+// asked is how long ago the attempt was sent that a reply speaks of; 0: msg is no reply, or not to the attempt in flight.
+func (s *saga) asked(msg any) time.Duration {
+	r, ok := msg.(*sagazpb.Reply)
+	if !ok || s.host.metrics() == nil {
+		return 0
+	}
+	i, command := s.command(r)
+	if command == nil || s.state.Steps[i].DueAtUs == 0 {
+		return 0
+	}
+	attempt := s.state.Steps[i].Attempts
+	if r.Compensation {
+		attempt = s.state.Steps[i].CompensationAttempts
+	}
+	if r.Attempt != attempt {
+		return 0
+	}
+	return command.Timeout - time.UnixMicro(s.state.Steps[i].DueAtUs).Sub(s.host.moment().Now)
+}
+
+// command is what a reply answers; nil: nothing that the saga asks.
+func (s *saga) command(r *sagazpb.Reply) (step int, command *plan.Command) {
+	i, known := s.def.Plan.Step(r.Step)
+	switch {
+	case !known:
+		return 0, nil
+	case r.Compensation:
+		return i, s.def.Plan.Steps[i].Compensation
+	}
+	return i, &s.def.Plan.Steps[i].Command
+}
+
+// countRefused counts a reply that changes nothing.
+func (s *saga) countRefused(msg any, err error) {
+	m := s.host.metrics()
+	r, ok := msg.(*sagazpb.Reply)
+	if m == nil || !ok || !errors.Is(err, machine.ErrSettled) {
+		return
+	}
+	if r.Outcome == sagazpb.Outcome_OUTCOME_EXPIRED {
+		s.countReply(m, r) // the attempt's own timeout will say the same
+		return
+	}
+	m.ReplyIgnored()
+}
+
+// count tells the metrics what a committed transition was. cause is the input that it came from.
+func (s *saga) count(cause any, events []*sagazpb.Event) {
+	m := s.host.metrics()
+	if m == nil {
+		return
+	}
+	if r, ok := cause.(*sagazpb.Reply); ok {
+		s.countReply(m, r)
+	}
+	_, timeout := cause.(*tick)
+	for _, e := range events {
+		switch e.Kind {
+		case sagazpb.EventKind_EVENT_KIND_SAGA_STARTED:
+			m.Definition(s.state.Definition).Started()
+		case sagazpb.EventKind_EVENT_KIND_SAGA_COMPLETED, sagazpb.EventKind_EVENT_KIND_SAGA_COMPENSATED, sagazpb.EventKind_EVENT_KIND_SAGA_ABANDONED:
+			took := time.Duration(s.state.EndedAtUs-s.state.StartedAtUs) * time.Microsecond
+			m.Definition(s.state.Definition).Ended(persistence.Status(s.state.Phase).String(), took)
+		case sagazpb.EventKind_EVENT_KIND_STEP_COMPENSATED:
+			m.Definition(s.state.Definition).Compensation(telemetry.CompensationDone)
+		case sagazpb.EventKind_EVENT_KIND_COMPENSATION_SKIPPED:
+			m.Definition(s.state.Definition).Compensation(telemetry.CompensationSkipped)
+		case sagazpb.EventKind_EVENT_KIND_STEP_STUCK:
+			if st := s.state.Steps[e.Step]; st.CompensationStartedAtUs != 0 {
+				m.Definition(s.state.Definition).Compensation(telemetry.CompensationStuck)
+			}
+		case sagazpb.EventKind_EVENT_KIND_STEP_FAILED, sagazpb.EventKind_EVENT_KIND_STEP_IN_DOUBT, sagazpb.EventKind_EVENT_KIND_COMPENSATION_FAILED:
+			if timeout {
+				s.countTimeout(m, int(e.Step), e.Kind == sagazpb.EventKind_EVENT_KIND_COMPENSATION_FAILED)
+			}
+		}
+	}
+}
+
+func (s *saga) countTimeout(m *telemetry.Metrics, step int, compensation bool) {
+	command := &s.def.Plan.Steps[step].Command
+	if compensation {
+		command = s.def.Plan.Steps[step].Compensation
+	}
+	m.StepAttempt(command.Participant, command.Action, compensation, telemetry.OutcomeTimeout, command.Timeout)
+}
+
+// outcomes of replies, as they are counted.
+var outcomes = map[sagazpb.Outcome]telemetry.Outcome{
+	sagazpb.Outcome_OUTCOME_DONE: telemetry.OutcomeDone, sagazpb.Outcome_OUTCOME_REJECTED: telemetry.OutcomeRejected,
+	sagazpb.Outcome_OUTCOME_FAILED: telemetry.OutcomeFailed, sagazpb.Outcome_OUTCOME_BUSY: telemetry.OutcomeBusy,
+	sagazpb.Outcome_OUTCOME_ABSENT: telemetry.OutcomeAbsent, sagazpb.Outcome_OUTCOME_EXPIRED: telemetry.OutcomeExpired,
+}
+
+func (s *saga) countReply(m *telemetry.Metrics, r *sagazpb.Reply) {
+	_, command := s.command(r)
+	outcome, known := outcomes[r.Outcome]
+	if command != nil && known {
+		m.StepAttempt(command.Participant, command.Action, r.Compensation, outcome, s.took)
+	}
+}
