@@ -50,15 +50,15 @@ func (n *Node) Ready(ctx context.Context) error {
 
 // alive is the part of Ready that asks nobody.
 func (n *Node) alive() error {
-	if n.closing.Load() {
-		return fmt.Errorf("%w: it drains", ErrClosed)
-	}
+	runtime := n.runtime.Load()
 	select {
-	case <-n.Lost():
+	case <-n.closing:
+		return fmt.Errorf("%w: it drains", ErrClosed)
+	case <-runtime.Lost():
 		return fmt.Errorf("%w: the store has declared this node dead", ErrClosed)
 	default:
 	}
-	if err := n.runtime.Outage(); err != nil {
+	if err := runtime.Outage(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil

@@ -28,6 +28,9 @@ type Config struct {
 	// Participants are the services that run in this process.
 	Participants []*Participant
 
+	// Cluster makes the node a member of a cluster, on a Postgres store. Defaults to nil: the node is alone and opens no port.
+	Cluster *Cluster
+
 	// Migrate brings a Postgres schema to this binary's version on Open. Embedded stores always do. Defaults to false: run `sagaz migrate`.
 	Migrate bool
 

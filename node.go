@@ -18,17 +18,20 @@ import (
 // Node runs sagas and participants over one store. Make one with Open; it is safe for concurrent use.
 type Node struct {
 	Inspector
-	cfg     Config
-	metrics *telemetry.Metrics
-	server  *console.Server // nil: no API
-	runtime *actors.Runtime
-	closing atomic.Bool
-	close   sync.Once
-	closed  error
+	cfg          Config
+	metrics      *telemetry.Metrics
+	server       *console.Server // nil: no API
+	participants []actors.Participant
+	runtime      atomic.Pointer[actors.Runtime] // another one after a clustered node had to rejoin
+	closing      chan struct{}
+	stopped      chan struct{} // whatever keeps a clustered node a member has ended
+	close        sync.Once
+	closed       error
 }
 
-// Open joins the store and carries on whatever was under way there; recovery runs behind it. Errors: ErrInvalid (store URL, participants),
-// ErrInUse (another node holds the store), ErrSchema (run `sagaz migrate`, or a newer binary), or what the store says when it cannot be reached.
+// Open joins the store and carries on whatever was under way there; recovery runs behind it. Errors: ErrInvalid (store URL, participants, addresses),
+// ErrInUse (another node holds the store, or the address), ErrSchema (run `sagaz migrate`, or a newer binary), or what the store says when it
+// cannot be reached.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	registry, err := newRegistry(cfg.Sagas)
@@ -39,26 +42,39 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg}
+	if cfg.Cluster != nil && !isPostgres(cfg.Store) {
+		return nil, fmt.Errorf("%w: Config.Cluster needs a store that several processes share: postgres://…", ErrInvalid)
+	}
+	n := &Node{
+		Inspector: Inspector{registry: registry, node: true}, cfg: cfg, participants: participants,
+		closing: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	if err := n.expose(ctx); err != nil {
 		return nil, err
 	}
-	if err := n.open(ctx, registry, participants); err != nil {
+	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), n.conceal(ctx))
 	}
 	n.attach()
 	return n, nil
 }
 
-func (n *Node) open(ctx context.Context, registry *actors.Registry, participants []actors.Participant) error {
+func (n *Node) open(ctx context.Context) error {
 	store, err := openStore(ctx, n.cfg.Store, n.cfg.Migrate)
 	if err != nil {
 		return err
 	}
-	n.Inspector = Inspector{store: store, registry: registry, node: true}
-	if n.runtime, err = n.start(ctx, participants); err != nil {
+	n.store = store
+	runtime, err := n.start(ctx)
+	if err != nil {
 		return errors.Join(err, store.Close())
 	}
+	n.runtime.Store(runtime)
+	if n.cfg.Cluster == nil {
+		close(n.stopped)
+		return nil
+	}
+	go n.stayMember()
 	return nil
 }
 
@@ -86,55 +102,67 @@ func checkParticipants(list []*Participant) ([]actors.Participant, error) {
 	return participants, nil
 }
 
-func (n *Node) start(ctx context.Context, participants []actors.Participant) (*actors.Runtime, error) {
-	cfg, store, registry := n.cfg, n.store, n.registry
-	if !cfg.Paused {
-		for _, p := range cfg.Participants {
+// start makes a runtime: the first one, or the next after the node lost its place.
+func (n *Node) start(ctx context.Context) (*actors.Runtime, error) {
+	if !n.cfg.Paused {
+		for _, p := range n.cfg.Participants {
 			p.metrics.Store(n.metrics)
 			if err := p.migrate(ctx); err != nil {
 				return nil, fmt.Errorf("participant %s: %w", p.name, err)
 			}
 		}
 	}
-	rows, err := registry.Stored()
+	rows, err := n.registry.Stored()
 	if err != nil {
 		return nil, err
 	}
-	stored, err := store.Definitions(ctx)
+	stored, err := n.store.Definitions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := registry.AddStored(stored); err != nil {
+	if err := n.registry.AddStored(stored); err != nil {
 		return nil, err
 	}
-	runtime, err := actors.Start(ctx, actors.Config{
-		Store: store, Registry: registry, Definitions: rows, Participants: participants, Clock: actors.NewClock(), Logger: cfg.Logger,
-		Member:    persistence.Member{Name: memberName(), Sole: true},
-		IdleAfter: cfg.IdleAfter, Retention: cfg.Retention, MaxLive: cfg.MaxLive, Paused: cfg.Paused, Metrics: n.metrics,
+	return actors.Start(ctx, actors.Config{
+		Store: n.store, Registry: n.registry, Definitions: rows, Participants: n.participants, Clock: actors.NewClock(), Logger: n.cfg.Logger,
+		Member: persistence.Member{Name: memberName(), Sole: true}, Cluster: n.cfg.Cluster.runtime(),
+		IdleAfter: n.cfg.IdleAfter, Retention: n.cfg.Retention, MaxLive: n.cfg.MaxLive, Paused: n.cfg.Paused, Metrics: n.metrics,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return runtime, nil
 }
 
-// Close drains the node: no further command is sent, handlers in flight get DrainTimeout (or until ctx ends, if that is sooner), what they
-// answered is stored, and the store is left. Sagas that have not ended carry on when the store is opened again. It is idempotent.
+// Close drains the node. A member of a cluster hands its sagas over to the others first. Then no further command is sent, handlers in flight get what
+// is left of DrainTimeout (or until ctx ends, if that is sooner), what they answered is stored, and the store is left. Sagas that have not ended
+// carry on elsewhere, or when the store is opened again. It is idempotent.
 func (n *Node) Close(ctx context.Context) error {
 	n.close.Do(func() {
+		close(n.closing)
+		<-n.stopped
 		drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 		defer cancel()
-		n.closing.Store(true)
-		n.closed = errors.Join(n.runtime.Close(drain), n.conceal(ctx), n.store.Close())
+		n.closed = errors.Join(n.runtime.Load().Close(drain), n.conceal(ctx), n.store.Close())
 	})
 	return n.closed
 }
 
 // Lost is closed when the store has declared this node dead, because another took its place: nothing of it is stored any more. Close it then.
-func (n *Node) Lost() <-chan struct{} { return n.runtime.Lost() }
+// A member of a cluster rejoins by itself; its Lost is never closed.
+func (n *Node) Lost() <-chan struct{} {
+	if n.cfg.Cluster != nil {
+		return nil
+	}
+	return n.runtime.Load().Lost()
+}
+
+// Address returns where other members reach this node; empty without a cluster.
+func (n *Node) Address() string {
+	if n.cfg.Cluster == nil {
+		return ""
+	}
+	return n.runtime.Load().Address()
+}
 
 // Live returns how many sagas are in memory.
-func (n *Node) Live() int { return n.runtime.Live() }
+func (n *Node) Live() int { return n.runtime.Load().Live() }
 
 // Cancel turns a running saga back. ErrPastPivot once its pivot has started. A saga that is turning back already is left as it is.
 func (n *Node) Cancel(ctx context.Context, id, reason string) error {
@@ -177,11 +205,19 @@ func (n *Node) operate(ctx context.Context, op *sagazpb.OperateSaga) error {
 }
 
 func (n *Node) request(ctx context.Context, id string, r *sagazpb.SagaRequest, patience time.Duration) (*sagazpb.SagaResponse, error) {
-	resp, err := n.runtime.Request(ctx, id, r, patience)
-	if err != nil {
-		return nil, fmt.Errorf("saga %s: %w", id, err)
+	for {
+		resp, err := n.runtime.Load().Request(ctx, id, r, patience)
+		if err == nil && resp.Refusal == sagazpb.Refusal_REFUSAL_CLOSED && n.rejoining() || n.cfg.Cluster != nil && errors.Is(err, actors.ErrLost) {
+			if err := n.awaitMember(ctx); err != nil {
+				return nil, fmt.Errorf("saga %s: %w", id, err)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("saga %s: %w", id, err)
+		}
+		return resp, refused(id, resp)
 	}
-	return resp, refused(id, resp)
 }
 
 // awaitAgain is how often Wait repeats its question: a saga forgets who does not.

@@ -84,6 +84,9 @@ func NewParticipant(name string, opts ...ParticipantOption) *Participant {
 	return p
 }
 
+// Name returns the name given to NewParticipant.
+func (p *Participant) Name() string { return p.name }
+
 // Delivery is a command on its way to a handler.
 type Delivery[C any] struct {
 	Command      C

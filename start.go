@@ -115,7 +115,7 @@ func prepare(p *plan.Plan, id string, input []byte, opts []StartOption) (*sagazp
 	if err := messages.CheckSize("the input of "+p.Name, input); err != nil {
 		return nil, fmt.Errorf("saga %s: %w: %w", id, ErrInvalid, err)
 	}
-	start := &sagazpb.StartSaga{SagaId: id, Fingerprint: p.Fingerprint(), Input: input}
+	start := &sagazpb.StartSaga{SagaId: id, Fingerprint: p.Fingerprint(), Input: input, Definition: p.Name, DefinitionVersion: uint32(p.Version)}
 	for _, o := range opts {
 		o.applyStart(start)
 	}

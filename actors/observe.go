@@ -20,6 +20,7 @@ func (rt *Runtime) observe() {
 	m := rt.cfg.Metrics
 	m.OnCollect(func() {
 		m.SetLive(rt.Live())
+		m.SetShardsOwned(len(rt.open.list()))
 		m.SetCommitQueue(rt.committer.Waiting())
 		m.SetCheckpointQueue(rt.checkpointer.Lag())
 	})

@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"sort"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,8 +18,9 @@ type Definition struct {
 	Builder machine.Builder // nil: known from data alone
 }
 
-// Registry finds definitions by fingerprint: the registered ones with their code, stored ones as data.
+// Registry finds definitions by fingerprint: the registered ones with their code, stored ones as data. It is safe for concurrent use.
 type Registry struct {
+	mu            sync.RWMutex
 	byFingerprint map[string]Definition
 }
 
@@ -40,6 +42,8 @@ func NewRegistry(defs []Definition) (*Registry, error) {
 
 // AddStored adds plans known from the store. Registered code is never replaced.
 func (r *Registry) AddStored(defs []persistence.Definition) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, d := range defs {
 		if _, ok := r.byFingerprint[string(d.Fingerprint)]; ok {
 			continue
@@ -55,14 +59,35 @@ func (r *Registry) AddStored(defs []persistence.Definition) error {
 
 // Find returns the definition of a fingerprint.
 func (r *Registry) Find(fingerprint []byte) (Definition, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	d, ok := r.byFingerprint[string(fingerprint)]
 	return d, ok
 }
 
+// Versions returns the registered definitions of a name up to a version, newest first.
+func (r *Registry) Versions(name string, upTo int) []Definition {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var defs []Definition
+	for _, d := range r.byFingerprint {
+		if d.Builder != nil && d.Plan.Name == name && d.Plan.Version <= upTo {
+			defs = append(defs, d)
+		}
+	}
+	sort.Slice(defs, func(i, j int) bool { return defs[i].Plan.Version > defs[j].Plan.Version })
+	return defs
+}
+
 // Stored returns the registered definitions as rows, in a stable order.
 func (r *Registry) Stored() ([]persistence.Definition, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	var rows []persistence.Definition
 	for fp, d := range r.byFingerprint {
+		if d.Builder == nil {
+			continue
+		}
 		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(d.Plan.Proto())
 		if err != nil {
 			return nil, fmt.Errorf("encode definition %s v%d: %w", d.Plan.Name, d.Plan.Version, err)

@@ -16,6 +16,7 @@ const closing = "this node is closing"
 type host interface {
 	moment() machine.Moment
 	definition(fingerprint []byte) (Definition, bool)
+	startable(in *sagazpb.StartSaga) (Definition, error)
 	commit(op persistence.Op) error
 	checkpoint(row persistence.Saga, done func())
 	load(id string, done func(*persistence.Record, error))
@@ -24,7 +25,8 @@ type host interface {
 	problem(text string, id string, err error)
 	idleAfter() time.Duration
 	metrics() *telemetry.Metrics
-	halted() bool // nothing is sent: the node drains, or is a tool
+	halted() bool    // nothing is sent: the node drains, or is a tool
+	clustered() bool // there is, or will be, another owner to ask
 }
 
 // request is a question to a saga and the way back.
@@ -57,6 +59,7 @@ type saga struct {
 	timer     timer
 	took      time.Duration // of the attempt that the reply in flight settles
 	snapshots int           // on their way
+	leaving   func()        // told once the last snapshot is durable
 	release   bool          // nothing is left to do: the shard may let go
 }
 
@@ -68,7 +71,8 @@ const (
 	loading
 	committing
 	fallingAsleep
-	dead // fenced or closed: nothing more happens here
+	leaving // its shard is being closed: nothing more is taken here
+	dead    // fenced or closed: nothing more happens here
 )
 
 type awaiter struct {
@@ -85,7 +89,6 @@ type (
 	committed    struct{ err error }
 	tick         struct{}
 	checkpointed struct{} // a snapshot is durable
-	drain        struct{ done func() }
 )
 
 // handle takes one message to its end.
@@ -115,11 +118,19 @@ func (s *saga) take(msg any) {
 		s.onCheckpointed()
 		return
 	}
-	if s.busy == dead {
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, closing)
+	switch s.busy {
+	case dead:
+		s.refuse(msg, s.gone(), closing)
+		return
+	case leaving:
+		s.refuse(msg, sagazpb.Refusal_REFUSAL_MOVED, moved)
 		return
 	}
 	if s.state == nil && s.busy == free {
+		if l, ok := msg.(*leave); ok {
+			s.onLeave(l)
+			return
+		}
 		if r, ok := msg.(*request); ok && r.GetStart() != nil {
 			s.start(r)
 			return
@@ -137,8 +148,8 @@ func (s *saga) take(msg any) {
 		s.apply(msg, reply(msg))
 	case *tick:
 		s.onTick()
-	case *drain:
-		msg.done()
+	case *leave:
+		s.onLeave(msg)
 	}
 }
 
@@ -175,12 +186,28 @@ func (s *saga) leftAlone() bool {
 
 func (s *saga) die() {
 	for _, w := range s.waiters {
-		s.refuse(&w.request, sagazpb.Refusal_REFUSAL_CLOSED, closing)
+		s.refuse(&w.request, s.gone(), closing)
 	}
 	parked := s.parked
 	s.busy, s.waiters, s.parked = dead, nil, nil
 	s.host.wake(s, time.Time{})
 	for _, msg := range parked {
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_CLOSED, closing)
+		s.refuse(msg, s.gone(), closing)
 	}
+}
+
+// notHere is the answer to what this node may no longer commit: nothing was done, and in a cluster the next owner can be asked.
+func (s *saga) notHere() sagazpb.Refusal {
+	if s.host.clustered() {
+		return sagazpb.Refusal_REFUSAL_MOVED
+	}
+	return sagazpb.Refusal_REFUSAL_UNAVAILABLE
+}
+
+// gone is the answer to those who wait for a saga that stops here.
+func (s *saga) gone() sagazpb.Refusal {
+	if s.host.clustered() {
+		return sagazpb.Refusal_REFUSAL_MOVED
+	}
+	return sagazpb.Refusal_REFUSAL_CLOSED
 }

@@ -50,6 +50,7 @@ func (a *sagaActor) Receive(ctx actor.Context) {
 	case *loaded, *committed, *checkpointed, *tick:
 		a.saga.handle(msg)
 	case *actor.Stopped:
+		a.saga.die()
 		a.rt.timers.set(&a.saga.timer, 0)
 		a.rt.live.Add(-1)
 	default:

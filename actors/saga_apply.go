@@ -55,7 +55,7 @@ func (s *saga) onCommitted(err error) {
 		s.reload()
 		return
 	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
-		s.refuse(msg, sagazpb.Refusal_REFUSAL_UNAVAILABLE, err.Error())
+		s.refuse(msg, s.notHere(), err.Error())
 		s.die()
 		return
 	default:

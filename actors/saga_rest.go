@@ -100,6 +100,7 @@ type snapshotter interface {
 
 func (s *saga) onCheckpointed() {
 	s.snapshots--
+	s.left()
 	if s.busy == fallingAsleep && s.snapshots == 0 {
 		s.busy, s.asleep = free, true
 		s.release = len(s.parked) == 0
@@ -128,7 +129,7 @@ func (s *saga) refuse(msg any, code sagazpb.Refusal, text string) {
 	switch m := msg.(type) {
 	case *request:
 		m.answer(&sagazpb.SagaResponse{RequestId: m.RequestId, Refusal: code, Text: text})
-	case *drain:
+	case *leave:
 		m.done()
 	}
 }

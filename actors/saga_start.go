@@ -14,9 +14,9 @@ import (
 // start makes a new saga without asking whether one of that id exists: the insert will say so.
 func (s *saga) start(r *request) {
 	in := r.GetStart()
-	def, ok := s.host.definition(in.Fingerprint)
-	if !ok || def.Builder == nil {
-		s.refuse(r, sagazpb.Refusal_REFUSAL_UNKNOWN_DEFINITION, "the node was opened without this definition")
+	def, err := s.host.startable(in)
+	if err != nil {
+		s.refuse(r, sagazpb.Refusal_REFUSAL_UNKNOWN_DEFINITION, err.Error())
 		s.release = true
 		return
 	}
@@ -47,7 +47,7 @@ func (s *saga) startFailed(err error) {
 		code = sagazpb.Refusal_REFUSAL_OVERLOADED
 		s.host.metrics().StartRefused(telemetry.RefusedQueue)
 	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
-		code = sagazpb.Refusal_REFUSAL_UNAVAILABLE
+		code = s.notHere()
 	}
 	s.refuse(r, code, err.Error())
 	s.release = true

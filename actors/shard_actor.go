@@ -5,16 +5,19 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/sagaz/sagaz/cluster"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 )
 
 // shardActor finds, loads or makes the sagas of one shard. Messages are addressed to it, never to a saga.
 type shardActor struct {
-	rt     *Runtime
-	number int
-	sagas  map[string]*child
-	props  *actor.Props
+	rt      *Runtime
+	number  int
+	sagas   map[string]*child
+	gone    map[string]struct{} // by PID: those that were let go and have not stopped yet
+	props   *actor.Props
+	closing *closeShard // nil: open
 }
 
 type child struct {
@@ -28,7 +31,9 @@ type (
 		records []persistence.Record
 		done    func()
 	}
-	rouse struct{ id string } // a saga whose time to wake has come, or that a caller's transaction inserted
+	rouse      struct{ id string } // a saga whose time to wake has come, or that a caller's transaction inserted
+	closeShard struct{ done func() }
+	left       struct{ id string } // a saga of a closing shard has stored what its next owner needs
 )
 
 func newShardProps(rt *Runtime, number int) *actor.Props {
@@ -36,13 +41,18 @@ func newShardProps(rt *Runtime, number int) *actor.Props {
 	strategy := actor.NewOneForOneStrategy(0, time.Second, func(any) actor.Directive { return actor.StopDirective })
 	return actor.PropsFromProducer(func() actor.Actor {
 		return &shardActor{
-			rt: rt, number: number, sagas: map[string]*child{},
+			rt: rt, number: number, sagas: map[string]*child{}, gone: map[string]struct{}{},
 			props: actor.PropsFromProducer(func() actor.Actor { return &sagaActor{rt: rt} }, actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox)),
 		}
-	}, actor.WithSupervisor(strategy), actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox))
+	}, actor.WithSupervisor(strategy), actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(cluster.DeadLettering(rt.system, newMailbox)))
 }
 
+// Receive implements actor.Actor.
 func (a *shardActor) Receive(ctx actor.Context) {
+	if a.closing != nil {
+		a.receiveClosing(ctx)
+		return
+	}
 	switch msg := ctx.Message().(type) {
 	case *sagazpb.Reply:
 		a.route(ctx, msg.SagaId, msg)
@@ -59,26 +69,43 @@ func (a *shardActor) Receive(ctx actor.Context) {
 		if a.sagas[msg.id] == nil {
 			a.route(ctx, msg.id, &tick{})
 		}
-	case *drain:
-		a.drain(ctx, msg)
+	case *closeShard:
+		a.close(ctx, msg)
 	case *letGo:
-		if c := a.sagas[msg.id]; c != nil && c.pid.Equal(msg.pid) && c.routed == msg.taken {
-			delete(a.sagas, msg.id)
-			ctx.Poison(c.pid)
-		}
+		a.letGo(ctx, msg)
 	case *actor.Terminated:
 		a.forget(msg.Who)
 	}
 }
 
-func (a *shardActor) request(ctx actor.Context, msg *sagazpb.SagaRequest) {
-	root, to := a.rt.system.Root, ctx.Sender()
-	r := &request{SagaRequest: msg, answer: func(resp *sagazpb.SagaResponse) {
-		if to != nil {
-			root.Send(to, resp)
+// receiveClosing takes messages of a shard that is on its way out: whoever asks is told to ask its next owner.
+func (a *shardActor) receiveClosing(ctx actor.Context) {
+	switch msg := ctx.Message().(type) {
+	case *sagazpb.Reply:
+		a.rt.pass(msg)
+	case *sagazpb.SagaRequest:
+		a.rt.answer(ctx.Sender(), &sagazpb.SagaResponse{RequestId: msg.RequestId, Refusal: sagazpb.Refusal_REFUSAL_MOVED, Text: moved})
+	case *recovered:
+		msg.done()
+	case *left:
+		a.left(ctx, msg.id)
+	case *actor.Terminated:
+		for id, c := range a.sagas {
+			if c.pid.Equal(msg.Who) {
+				a.left(ctx, id)
+				break
+			}
 		}
-	}}
-	a.route(ctx, sagaID(msg), r)
+	case *closeShard:
+		msg.done()
+	case *actor.Stopped:
+		a.closing.done()
+	}
+}
+
+func (a *shardActor) request(ctx actor.Context, msg *sagazpb.SagaRequest) {
+	to := ctx.Sender()
+	a.route(ctx, sagaID(msg), &request{SagaRequest: msg, answer: func(resp *sagazpb.SagaResponse) { a.rt.answer(to, resp) }})
 }
 
 func sagaID(r *sagazpb.SagaRequest) string {
@@ -109,27 +136,42 @@ func (a *shardActor) spawn(ctx actor.Context, id string, rec *persistence.Record
 	return c
 }
 
-// drain reaches every saga behind all that was sent to it before.
-func (a *shardActor) drain(ctx actor.Context, msg *drain) {
-	left := len(a.sagas)
-	if left == 0 {
-		msg.done()
-		return
+// close reaches every saga behind all that was sent to it before.
+func (a *shardActor) close(ctx actor.Context, msg *closeShard) {
+	a.closing = msg
+	self, root := ctx.Self(), a.rt.system.Root
+	if len(a.sagas) == 0 {
+		ctx.Stop(self)
 	}
-	counter := newCountdown(left, msg.done)
-	for _, c := range a.sagas {
-		c.routed++
-		ctx.Send(c.pid, &routed{msg: &drain{done: counter.step}})
+	for id, c := range a.sagas {
+		ctx.Send(c.pid, &routed{msg: &leave{done: func() { root.Send(self, &left{id: id}) }}})
+	}
+}
+
+// left stops the shard once its last saga is ready.
+func (a *shardActor) left(ctx actor.Context, id string) {
+	delete(a.sagas, id)
+	if len(a.sagas) == 0 {
+		ctx.Stop(ctx.Self())
+	}
+}
+
+func (a *shardActor) letGo(ctx actor.Context, msg *letGo) {
+	if c := a.sagas[msg.id]; c != nil && c.pid.Equal(msg.pid) && c.routed == msg.taken {
+		delete(a.sagas, msg.id)
+		a.gone[c.pid.Id] = struct{}{}
+		ctx.Poison(c.pid)
 	}
 }
 
 // forget removes a saga whose actor ended without having asked: it panicked.
 func (a *shardActor) forget(pid *actor.PID) {
+	if _, expected := a.gone[pid.Id]; expected {
+		delete(a.gone, pid.Id)
+		return
+	}
 	for id, c := range a.sagas {
 		if c.pid.Equal(pid) {
-			if a.rt.draining.Load() {
-				return
-			}
 			a.rt.problem("a saga's actor failed; the next message loads it again", id, nil)
 			delete(a.sagas, id)
 			return

@@ -43,7 +43,7 @@ func New(app App) *cobra.Command {
 		SilenceErrors: false,
 	}
 	root.AddCommand(
-		migrateCommand(), listCommand(), showCommand(), graphCommand(app), versionCommand(),
+		nodeCommand(app), migrateCommand(), listCommand(), showCommand(), graphCommand(app), versionCommand(),
 		retryCommand(app), skipCommand(app), abandonCommand(app), cancelCommand(app),
 		nodeCommand(app), startCommand(), watchCommand(), membersCommand(), auditCommand(), logLevelCommand(),
 	)

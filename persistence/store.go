@@ -183,11 +183,9 @@ type Store interface {
 	// after is the position of the last record of the page before, nil for the first page. A page shorter than limit is the last.
 	Recover(ctx context.Context, shard int, after *Position, limit int) ([]Record, error)
 
-	// Due returns live sagas that are asleep and whose WakeAt is set and not after now, earliest first.
-	Due(ctx context.Context, now time.Time, limit int) ([]Ref, error)
-
-	// NotBegun returns sagas that a caller's transaction inserted and no commit has woken yet, oldest first.
-	NotBegun(ctx context.Context, limit int) ([]Ref, error)
+	// Waiting returns sagas of these shards that a node must take into memory: up to limit live ones that are asleep and whose WakeAt is set and
+	// not after now, earliest first; then up to limit that a caller's transaction inserted and no commit has woken yet, oldest first.
+	Waiting(ctx context.Context, now time.Time, shards []int, limit int) ([]Ref, error)
 
 	// List returns rows of the table sagas without State, newest start first, then by descending id, and where to continue; nil: there is no
 	// more. A status in it may be behind by one checkpoint. The work of one call is bounded, however few rows match: a page may be short, or

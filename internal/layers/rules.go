@@ -22,8 +22,8 @@ var rooms = []room{
 	{path: "internal/plan", imports: []string{"messages"}},
 	{path: "internal/machine", imports: []string{"messages", "internal/plan"}},
 	{path: "persistence", imports: []string{"messages", "internal/plan", "internal/machine", "telemetry"}},
-	{path: "actors", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "telemetry"}},
-	{path: "cluster", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "telemetry"}},
+	{path: "cluster", imports: []string{"messages", "internal/panics", "persistence", "telemetry"}},
+	{path: "actors", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "cluster", "telemetry"}},
 	{path: "inbox", imports: []string{"messages", "telemetry"}},
 	{path: "transport", imports: []string{"messages", "telemetry"}},
 	// One room for each broker, so that a service links the client of its own alone; transport/brokers has all of them, for the command line.

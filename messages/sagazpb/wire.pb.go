@@ -151,6 +151,7 @@ const (
 	Refusal_REFUSAL_INVALID            Refusal = 8
 	Refusal_REFUSAL_UNKNOWN_DEFINITION Refusal = 9
 	Refusal_REFUSAL_CLOSED             Refusal = 10
+	Refusal_REFUSAL_MOVED              Refusal = 11 // nothing was done: the shard is not here, or not any more; ask its owner
 )
 
 // Enum value maps for Refusal.
@@ -167,6 +168,7 @@ var (
 		8:  "REFUSAL_INVALID",
 		9:  "REFUSAL_UNKNOWN_DEFINITION",
 		10: "REFUSAL_CLOSED",
+		11: "REFUSAL_MOVED",
 	}
 	Refusal_value = map[string]int32{
 		"REFUSAL_NONE":               0,
@@ -180,6 +182,7 @@ var (
 		"REFUSAL_INVALID":            8,
 		"REFUSAL_UNKNOWN_DEFINITION": 9,
 		"REFUSAL_CLOSED":             10,
+		"REFUSAL_MOVED":              11,
 	}
 )
 
@@ -338,6 +341,7 @@ type Reply struct {
 	Payload       []byte                 `protobuf:"bytes,6,opt,name=payload,proto3" json:"payload,omitempty"`
 	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
 	RetryAfterUs  int64                  `protobuf:"varint,8,opt,name=retry_after_us,json=retryAfterUs,proto3" json:"retry_after_us,omitempty"`
+	Hops          uint32                 `protobuf:"varint,9,opt,name=hops,proto3" json:"hops,omitempty"` // how often it was passed on to where the saga's shard had moved
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,15 +432,24 @@ func (x *Reply) GetRetryAfterUs() int64 {
 	return 0
 }
 
+func (x *Reply) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
 // StartSaga asks a shard for a new saga.
 type StartSaga struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SagaId        string                 `protobuf:"bytes,1,opt,name=saga_id,json=sagaId,proto3" json:"saga_id,omitempty"`
-	Fingerprint   []byte                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Input         []byte                 `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
-	Tags          map[string]string      `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	SagaId            string                 `protobuf:"bytes,1,opt,name=saga_id,json=sagaId,proto3" json:"saga_id,omitempty"`
+	Fingerprint       []byte                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Input             []byte                 `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
+	Tags              map[string]string      `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Definition        string                 `protobuf:"bytes,5,opt,name=definition,proto3" json:"definition,omitempty"`
+	DefinitionVersion uint32                 `protobuf:"varint,6,opt,name=definition_version,json=definitionVersion,proto3" json:"definition_version,omitempty"` // the newest that may be taken: an older one while not every member knows it
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *StartSaga) Reset() {
@@ -495,6 +508,20 @@ func (x *StartSaga) GetTags() map[string]string {
 		return x.Tags
 	}
 	return nil
+}
+
+func (x *StartSaga) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *StartSaga) GetDefinitionVersion() uint32 {
+	if x != nil {
+		return x.DefinitionVersion
+	}
+	return 0
 }
 
 // AwaitSaga asks to be told how a saga ended.
@@ -851,7 +878,7 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\fcompensation\x18\b \x01(\bR\fcompensation\x12%\n" +
 	"\x0ftime_to_live_us\x18\t \x01(\x03R\ftimeToLiveUs\x12\x14\n" +
 	"\x05shard\x18\n" +
-	" \x01(\rR\x05shard\"\xf5\x01\n" +
+	" \x01(\rR\x05shard\"\x89\x02\n" +
 	"\x05Reply\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\"\n" +
@@ -860,12 +887,17 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x11.sagaz.v1.OutcomeR\aoutcome\x12\x18\n" +
 	"\apayload\x18\x06 \x01(\fR\apayload\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12$\n" +
-	"\x0eretry_after_us\x18\b \x01(\x03R\fretryAfterUs\"\xc8\x01\n" +
+	"\x0eretry_after_us\x18\b \x01(\x03R\fretryAfterUs\x12\x12\n" +
+	"\x04hops\x18\t \x01(\rR\x04hops\"\x97\x02\n" +
 	"\tStartSaga\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12\x14\n" +
 	"\x05input\x18\x03 \x01(\fR\x05input\x121\n" +
-	"\x04tags\x18\x04 \x03(\v2\x1d.sagaz.v1.StartSaga.TagsEntryR\x04tags\x1a7\n" +
+	"\x04tags\x18\x04 \x03(\v2\x1d.sagaz.v1.StartSaga.TagsEntryR\x04tags\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x05 \x01(\tR\n" +
+	"definition\x12-\n" +
+	"\x12definition_version\x18\x06 \x01(\rR\x11definitionVersion\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"$\n" +
@@ -912,7 +944,7 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\n" +
 	"VERB_RETRY\x10\x02\x12\r\n" +
 	"\tVERB_SKIP\x10\x03\x12\x10\n" +
-	"\fVERB_ABANDON\x10\x04*\x85\x02\n" +
+	"\fVERB_ABANDON\x10\x04*\x98\x02\n" +
 	"\aRefusal\x12\x10\n" +
 	"\fREFUSAL_NONE\x10\x00\x12\x15\n" +
 	"\x11REFUSAL_ID_IN_USE\x10\x01\x12\x15\n" +
@@ -925,7 +957,8 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\x0fREFUSAL_INVALID\x10\b\x12\x1e\n" +
 	"\x1aREFUSAL_UNKNOWN_DEFINITION\x10\t\x12\x12\n" +
 	"\x0eREFUSAL_CLOSED\x10\n" +
-	"B)Z'github.com/sagaz/sagaz/messages/sagazpbb\x06proto3"
+	"\x12\x11\n" +
+	"\rREFUSAL_MOVED\x10\vB)Z'github.com/sagaz/sagaz/messages/sagazpbb\x06proto3"
 
 var (
 	file_sagaz_v1_wire_proto_rawDescOnce sync.Once

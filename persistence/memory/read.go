@@ -69,26 +69,19 @@ func (s *Store) Recover(ctx context.Context, shard int, after *persistence.Posit
 	return records, nil
 }
 
-// Due implements persistence.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]persistence.Ref, error) {
-	return s.refs(ctx, func(r *row) bool {
-		return r.Asleep && !r.Status.Ended() && !r.WakeAt.IsZero() && !r.WakeAt.After(now)
-	}, func(a, b *row) int { return a.WakeAt.Compare(b.WakeAt) }, limit)
-}
-
-// NotBegun implements persistence.Store.
-func (s *Store) NotBegun(ctx context.Context, limit int) ([]persistence.Ref, error) {
-	return s.refs(ctx, func(r *row) bool { return !r.Begun && !r.Status.Ended() }, oldest, limit)
-}
-
-func (s *Store) refs(ctx context.Context, match func(*row) bool, order func(a, b *row) int, limit int) ([]persistence.Ref, error) {
+// Waiting implements persistence.Store.
+func (s *Store) Waiting(ctx context.Context, now time.Time, shards []int, limit int) ([]persistence.Ref, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	due := s.pick(func(r *row) bool {
+		return r.Asleep && !r.Status.Ended() && !r.WakeAt.IsZero() && !r.WakeAt.After(now) && slices.Contains(shards, r.Shard)
+	}, func(a, b *row) int { return a.WakeAt.Compare(b.WakeAt) }, limit)
+	fresh := s.pick(func(r *row) bool { return !r.Begun && !r.Status.Ended() && slices.Contains(shards, r.Shard) }, oldest, limit)
 	var refs []persistence.Ref
-	for _, r := range s.pick(match, order, limit) {
+	for _, r := range append(due, fresh...) {
 		refs = append(refs, persistence.Ref{ID: r.ID, Shard: r.Shard})
 	}
 	return refs, nil

@@ -79,24 +79,15 @@ func (s *Store) journals(ctx context.Context, tx pgx.Tx, records []persistence.R
 	return err
 }
 
-// Due implements persistence.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]persistence.Ref, error) {
-	return s.refs(ctx, "read due sagas", s.sql.due, now, limit)
-}
-
-// NotBegun implements persistence.Store.
-func (s *Store) NotBegun(ctx context.Context, limit int) ([]persistence.Ref, error) {
-	return s.refs(ctx, "read sagas not begun", s.sql.notBegun, limit)
-}
-
-func (s *Store) refs(ctx context.Context, doing, query string, args ...any) ([]persistence.Ref, error) {
-	rows, err := s.pool.Query(ctx, query, args...)
+// Waiting implements persistence.Store.
+func (s *Store) Waiting(ctx context.Context, now time.Time, shards []int, limit int) ([]persistence.Ref, error) {
+	rows, err := s.pool.Query(ctx, s.sql.waiting, now, shards, limit)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
+		return nil, fmt.Errorf("read waiting sagas: %w", err)
 	}
 	refs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[persistence.Ref])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
+		return nil, fmt.Errorf("read waiting sagas: %w", err)
 	}
 	return refs, nil
 }

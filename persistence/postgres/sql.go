@@ -10,7 +10,7 @@ type statements struct {
 	startedBy, appendedBy              string
 	snapshot, trim                     string
 	insertOne, recover, journal, load  string
-	due, notBegun, list, deleteEnded   string
+	waiting, list, deleteEnded         string
 	saveDefinitions, definitions       string
 	holder, others, expire, kill, join string
 	sweep, heartbeat, leave            string
@@ -20,6 +20,7 @@ type statements struct {
 	unsent, readUnsent, deleteSent     string
 	bury, backlog                      string
 	dead, retryDead, discardDead       string
+	cluster                            clusterStatements
 }
 
 const columns = `s.id, s.shard, s.definition, s.definition_version, s.fingerprint, s.status, s.version,
@@ -72,10 +73,12 @@ func newStatements(schema string) statements {
 		journal: q(`SELECT u.n, j.version, j.data FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY u (id, version, n)
 			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version > u.version ORDER BY u.n, j.version`),
 		load: q(`SELECT ` + columns + `, s.state FROM sagaz.sagas s WHERE s.id = $1`),
-		due: q(`SELECT id, shard FROM sagaz.sagas
-			WHERE asleep AND wake_at IS NOT NULL AND wake_at <= $1 AND status IN (1, 2, 6) ORDER BY wake_at, id LIMIT $2`),
-		notBegun: q(`SELECT id, shard FROM sagaz.sagas WHERE NOT begun ORDER BY started_at, id LIMIT $1`),
-		list:     q(`SELECT ` + columns + ` FROM sagaz.sagas s WHERE true`),
+		// One statement for both, for it runs every second on every member.
+		waiting: q(`(SELECT id, shard FROM sagaz.sagas
+				WHERE asleep AND wake_at IS NOT NULL AND wake_at <= $1 AND status IN (1, 2, 6) AND shard = ANY($2) ORDER BY wake_at, id LIMIT $3)
+			UNION ALL
+			(SELECT id, shard FROM sagaz.sagas WHERE NOT begun AND shard = ANY($2) ORDER BY started_at, id LIMIT $3)`),
+		list: q(`SELECT ` + columns + ` FROM sagaz.sagas s WHERE true`),
 		deleteEnded: q(`WITH gone AS (
 				DELETE FROM sagaz.sagas WHERE id IN (
 					SELECT id FROM sagaz.sagas WHERE ended_at IS NOT NULL AND ended_at < $1 AND status IN (3, 4, 5)
@@ -131,5 +134,6 @@ func newStatements(schema string) statements {
 			INSERT INTO sagaz.outbox (lane, publisher, topic, enqueued_at, data)
 			SELECT lane, publisher, topic, enqueued_at, data FROM again ORDER BY id`),
 		discardDead: q(`DELETE FROM sagaz.outbox_dead WHERE id = ANY($1::bigint[])`),
+		cluster:     newClusterStatements(q),
 	}
 }

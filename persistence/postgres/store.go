@@ -46,7 +46,7 @@ type Store struct {
 
 	member  atomic.Int64 // 0 before Join: no row has this id, so that the fence refuses
 	mu      sync.Mutex
-	joined  []*membership
+	joined  []interface{ stop() }
 	closed  bool
 	closing sync.Once
 }
@@ -209,6 +209,15 @@ func (l *link) get(ctx context.Context) (*pgx.Conn, error) {
 	}
 	l.conn = conn
 	return conn, nil
+}
+
+// rename gives the sessions of this link a name of their own; the connection is made anew when it is needed next.
+func (l *link) rename(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cfg = l.cfg.Copy()
+	l.cfg.RuntimeParams["application_name"] = name
+	l.drop()
 }
 
 // drop gives up the connection after an error of unknown extent. The caller holds mu.

@@ -108,11 +108,11 @@ func TestASagaOfTheCallersTransactionWaitsForItsFirstCommit(t *testing.T) {
 		}))
 	}
 	require.Equal(t, 1, count(t, conn, "sagaz.outbox"))
-	refs, err := s.NotBegun(t.Context(), 10)
+	refs, err := s.Waiting(t.Context(), began, []int{7}, 10)
 	require.NoError(t, err)
 	require.Equal(t, []persistence.Ref{{ID: "a", Shard: 7}}, refs)
 	require.NoError(t, <-commit(s, &persistence.Batch{ID: 1, Entries: []persistence.Entry{entry("a", 2)}, Wakes: []string{"a"}}))
-	refs, err = s.NotBegun(t.Context(), 10)
+	refs, err = s.Waiting(t.Context(), began, []int{7}, 10)
 	require.NoError(t, err)
 	require.Empty(t, refs)
 }
@@ -133,7 +133,7 @@ func TestASagasLife(t *testing.T) {
 	got, err = s.Load(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, &persistence.Record{Saga: a, Journal: entries[2:]}, got)
-	due, err := s.Due(t.Context(), a.WakeAt, 10)
+	due, err := s.Waiting(t.Context(), a.WakeAt, []int{7}, 10)
 	require.NoError(t, err)
 	require.Equal(t, []persistence.Ref{{ID: "a", Shard: 7}}, due)
 

@@ -106,15 +106,20 @@ func scanSagas(rows *sql.Rows, err error) ([]persistence.Saga, error) {
 	return sagas, rows.Err()
 }
 
-// Due implements persistence.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]persistence.Ref, error) {
-	return s.refs(ctx, "read due sagas", `SELECT id, shard FROM sagas WHERE asleep = 1 AND wake_at <> 0 AND wake_at <= ? AND `+live+`
-		ORDER BY wake_at, id LIMIT ?`, now.UnixMicro(), limit)
-}
-
-// NotBegun implements persistence.Store.
-func (s *Store) NotBegun(ctx context.Context, limit int) ([]persistence.Ref, error) {
-	return s.refs(ctx, "read sagas not begun", `SELECT id, shard FROM sagas WHERE begun = 0 ORDER BY started_at, id LIMIT ?`, limit)
+// Waiting implements persistence.Store.
+func (s *Store) Waiting(ctx context.Context, now time.Time, shards []int, limit int) ([]persistence.Ref, error) {
+	among, err := json.Marshal(shards)
+	if err != nil {
+		return nil, err
+	}
+	due, err := s.refs(ctx, "read due sagas", `SELECT id, shard FROM sagas WHERE asleep = 1 AND wake_at <> 0 AND wake_at <= ? AND `+live+`
+		AND shard IN (SELECT value FROM json_each(?)) ORDER BY wake_at, id LIMIT ?`, now.UnixMicro(), string(among), limit)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := s.refs(ctx, "read sagas not begun", `SELECT id, shard FROM sagas WHERE begun = 0
+		AND shard IN (SELECT value FROM json_each(?)) ORDER BY started_at, id LIMIT ?`, string(among), limit)
+	return append(due, fresh...), err
 }
 
 func (s *Store) refs(ctx context.Context, doing, query string, args ...any) (refs []persistence.Ref, err error) {

@@ -87,43 +87,40 @@ func testRecoverJournal(t *testing.T, s *suite) {
 	require.Equal(t, got[0], *s.load("a"))
 }
 
-func testDue(t *testing.T, s *suite) {
+func testWaitingDue(t *testing.T, s *suite) {
 	s.join()
 	wakes := func(id string, after time.Duration) persistence.Saga {
 		return with(saga(id), func(s *persistence.Saga) { s.Asleep, s.WakeAt, s.Shard = true, began.Add(after), 3 })
 	}
 	s.start(
 		wakes("late", time.Minute), wakes("now", time.Hour), wakes("early", -time.Minute), wakes("not yet", time.Hour+time.Microsecond),
-		with(saga("message only"), func(s *persistence.Saga) { s.Asleep = true }),
+		with(saga("message only"), func(s *persistence.Saga) { s.Asleep, s.Shard = true, 3 }),
 		with(wakes("awake", 0), func(s *persistence.Saga) { s.Asleep = false }),
 		with(wakes("ended", 0), func(s *persistence.Saga) { s.Status, s.EndedAt = persistence.StatusCompleted, began }),
+		with(wakes("other shard", 0), func(s *persistence.Saga) { s.Shard = 4 }),
 	)
-	due := func(limit int) []persistence.Ref {
-		refs, err := s.Due(t.Context(), began.Add(time.Hour), limit)
-		require.NoError(t, err)
-		return refs
-	}
-	require.Equal(t, []persistence.Ref{{ID: "early", Shard: 3}, {ID: "late", Shard: 3}, {ID: "now", Shard: 3}}, due(100))
-	require.Equal(t, []string{"early", "late"}, ids(refID, due(2)))
+	require.Equal(t, []persistence.Ref{{ID: "early", Shard: 3}, {ID: "late", Shard: 3}, {ID: "now", Shard: 3}}, s.waiting(100, 3))
+	require.Equal(t, []string{"early", "late"}, ids(refID, s.waiting(2, 3)))
+	require.ElementsMatch(t, []string{"early", "late", "now", "other shard"}, ids(refID, s.waiting(100, 3, 4)))
+	require.Empty(t, s.waiting(100))
 	s.commit(persistence.Batch{Wakes: []string{"early"}})
-	require.Equal(t, []string{"late", "now"}, ids(refID, due(100)))
+	require.Equal(t, []string{"late", "now"}, ids(refID, s.waiting(100, 3)))
 }
 
-func testNotBegun(t *testing.T, s *suite) {
+func testWaitingNotBegun(t *testing.T, s *suite) {
 	s.join()
 	waits := func(id string, after int) persistence.Saga {
 		return with(started(id, after), func(s *persistence.Saga) { s.Begun = false })
 	}
-	s.start(waits("third", 3), saga("begun"), waits("first", 1), waits("second", 2))
-	notBegun := func(limit int) []persistence.Ref {
-		refs, err := s.NotBegun(t.Context(), limit)
-		require.NoError(t, err)
-		return refs
-	}
-	require.Equal(t, []persistence.Ref{{ID: "first", Shard: 7}, {ID: "second", Shard: 7}, {ID: "third", Shard: 7}}, notBegun(100))
-	require.Equal(t, []string{"first", "second"}, ids(refID, notBegun(2)))
+	s.start(
+		waits("third", 3), saga("begun"), waits("first", 1), waits("second", 2),
+		with(waits("other shard", 1), func(s *persistence.Saga) { s.Shard = 8 }),
+		with(saga("due"), func(s *persistence.Saga) { s.Asleep, s.WakeAt = true, began }),
+	)
+	require.Equal(t, []persistence.Ref{{ID: "due", Shard: 7}, {ID: "first", Shard: 7}, {ID: "second", Shard: 7}, {ID: "third", Shard: 7}}, s.waiting(100, 7))
+	require.Equal(t, []string{"due", "first", "second"}, ids(refID, s.waiting(2, 7)))
 	s.commit(persistence.Batch{Wakes: []string{"second"}})
-	require.Equal(t, []string{"first", "third"}, ids(refID, notBegun(100)))
+	require.Equal(t, []string{"due", "first", "third"}, ids(refID, s.waiting(100, 7)))
 }
 
 func testCancelled(t *testing.T, s *suite) {
@@ -139,8 +136,7 @@ func testCancelled(t *testing.T, s *suite) {
 		"Checkpoint":      func() error { return s.Checkpoint(ctx, []persistence.Saga{at(saga("a"), 2, "two")}) },
 		"Load":            func() error { _, err := s.Load(ctx, "a"); return err },
 		"Recover":         func() error { _, err := s.Recover(ctx, 7, nil, 1); return err },
-		"Due":             func() error { _, err := s.Due(ctx, began, 1); return err },
-		"NotBegun":        func() error { _, err := s.NotBegun(ctx, 1); return err },
+		"Waiting":         func() error { _, err := s.Waiting(ctx, began, []int{7}, 1); return err },
 		"List":            func() error { _, _, err := s.List(ctx, persistence.Query{}); return err },
 		"Trouble":         func() error { _, err := s.Trouble(ctx); return err },
 		"Ping":            func() error { return s.Ping(ctx) },

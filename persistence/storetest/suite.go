@@ -29,8 +29,8 @@ func Run(t *testing.T, open func(t *testing.T) persistence.Store) {
 		"RecoverPages":               testRecoverPages,
 		"RecoverLeavesOut":           testRecoverLeavesOut,
 		"RecoverJournal":             testRecoverJournal,
-		"Due":                        testDue,
-		"NotBegun":                   testNotBegun,
+		"WaitingDue":                 testWaitingDue,
+		"WaitingNotBegun":            testWaitingNotBegun,
 		"ListFilters":                testListFilters,
 		"ListPages":                  testListPages,
 		"Definitions":                testDefinitions,
@@ -153,3 +153,11 @@ func ids[T any](of func(T) string, all []T) []string {
 func refID(r persistence.Ref) string       { return r.ID }
 func sagaID(s persistence.Saga) string     { return s.ID }
 func recordID(r persistence.Record) string { return r.ID }
+
+// waiting asks at an hour after began.
+func (s *suite) waiting(limit int, shards ...int) []persistence.Ref {
+	s.t.Helper()
+	refs, err := s.Waiting(s.t.Context(), began.Add(time.Hour), shards, limit)
+	require.NoError(s.t, err)
+	return refs
+}

@@ -1,0 +1,76 @@
+package actors
+
+import (
+	"sync"
+	"time"
+
+	"github.com/sagaz/sagaz/messages/sagazpb"
+)
+
+// deliveries are the commands that are under way to other members. When a connection breaks, those it may have swallowed are sent again, to
+// another member if there is one: the key is the same, so that whoever has it already answers from memory.
+type deliveries struct {
+	mu     sync.Mutex
+	flying map[flightKey]delivery
+}
+
+type flightKey struct {
+	saga, step   string
+	compensation bool
+}
+
+type delivery struct {
+	command *sagazpb.Command
+	address string
+	until   time.Time // the sender stops waiting then
+}
+
+func newDeliveries() *deliveries { return &deliveries{flying: map[flightKey]delivery{}} }
+
+func (d *deliveries) sent(address string, c *sagazpb.Command, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flying[flightKey{c.SagaId, c.Step, c.Compensation}] = delivery{command: c, address: address, until: now.Add(time.Duration(c.TimeToLiveUs) * time.Microsecond)}
+}
+
+func (d *deliveries) settled(r *sagazpb.Reply) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.flying) > 0 {
+		delete(d.flying, flightKey{r.SagaId, r.Step, r.Compensation})
+	}
+}
+
+// lost takes out the commands that were under way to an address, each with the time that is left to it.
+func (d *deliveries) lost(address string, now time.Time) []*sagazpb.Command {
+	return d.take(func(f delivery) bool { return f.address == address }, now)
+}
+
+// forget drops what a shard has under way that is no longer here, and expire what nobody waits for any more.
+func (d *deliveries) forget(shard int) {
+	d.take(func(f delivery) bool { return f.command.Shard == uint32(shard) }, time.Time{})
+}
+
+func (d *deliveries) expire(now time.Time) {
+	d.take(func(f delivery) bool { return !f.until.After(now) }, now)
+}
+
+func (d *deliveries) take(which func(delivery) bool, now time.Time) []*sagazpb.Command {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var commands []*sagazpb.Command
+	for key, f := range d.flying {
+		if !which(f) {
+			continue
+		}
+		delete(d.flying, key)
+		if left := f.until.Sub(now); left > 0 {
+			c := f.command
+			commands = append(commands, &sagazpb.Command{
+				SagaId: c.SagaId, Step: c.Step, Key: c.Key, Participant: c.Participant, Action: c.Action, Payload: c.Payload,
+				Attempt: c.Attempt, Compensation: c.Compensation, TimeToLiveUs: left.Microseconds(), Shard: c.Shard,
+			})
+		}
+	}
+	return commands
+}

@@ -1,0 +1,171 @@
+package actors
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sagaz/sagaz/persistence"
+)
+
+// Sizes of recovery.
+const (
+	recoveryPage    = 500
+	recoveryWorkers = 4
+	recoveryRetry   = time.Second
+)
+
+// recovery brings the live sagas of newly opened shards into memory, a page of a shard at a time, oldest first. Shards that come together are
+// worked off by a few workers, so that new work on the others is not starved.
+type recovery struct {
+	rt     *Runtime
+	mu     sync.Mutex
+	queue  []int
+	active map[int]context.CancelFunc
+	ready  chan struct{}
+
+	began  time.Time // of the shards that are being recovered now
+	shards int
+	sagas  int
+}
+
+func newRecovery(rt *Runtime) *recovery {
+	return &recovery{rt: rt, active: map[int]context.CancelFunc{}, ready: make(chan struct{}, 1)}
+}
+
+func (r *recovery) add(shard int) {
+	r.mu.Lock()
+	if len(r.queue)+len(r.active) == 0 {
+		r.began, r.shards, r.sagas = r.rt.cfg.Clock.Now(), 0, 0
+	}
+	r.queue = append(r.queue, shard)
+	r.mu.Unlock()
+	r.rt.cfg.Metrics.RecoveryStarted(1)
+	r.signal()
+}
+
+func (r *recovery) signal() {
+	select {
+	case r.ready <- struct{}{}:
+	default:
+	}
+}
+
+// remove gives up a shard that is not here any more.
+func (r *recovery) remove(shard int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if cancel := r.active[shard]; cancel != nil {
+		cancel()
+	}
+	for i, s := range r.queue {
+		if s == shard {
+			r.queue = append(r.queue[:i], r.queue[i+1:]...)
+			r.rt.cfg.Metrics.ShardRecovered(0)
+			return
+		}
+	}
+}
+
+// work is one worker; it returns when ctx ends.
+func (r *recovery) work(ctx context.Context) {
+	for {
+		shard, its, ok := r.next(ctx)
+		if ok {
+			begun := r.rt.cfg.Clock.Now()
+			n := r.recover(its, shard)
+			r.rt.cfg.Metrics.ShardRecovered(r.rt.cfg.Clock.Now().Sub(begun))
+			r.finish(shard, n)
+			continue
+		}
+		select {
+		case <-r.ready:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *recovery) next(ctx context.Context) (shard int, its context.Context, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 || ctx.Err() != nil {
+		return 0, nil, false
+	}
+	shard = r.queue[0]
+	r.queue = r.queue[1:]
+	its, cancel := context.WithCancel(ctx)
+	r.active[shard] = cancel
+	if len(r.queue) > 0 {
+		r.signal() // another worker may help
+	}
+	return shard, its, true
+}
+
+func (r *recovery) finish(shard, sagas int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active[shard]()
+	delete(r.active, shard)
+	r.shards++
+	r.sagas += sagas
+	if len(r.queue)+len(r.active) == 0 && r.sagas > 0 {
+		r.rt.cfg.Logger.Info("sagas are carried on", "sagas", r.sagas, "shards", r.shards, "took", r.rt.cfg.Clock.Now().Sub(r.began).Round(time.Millisecond))
+	}
+}
+
+// recover hands the live sagas of a shard to its actor and returns how many there were.
+func (r *recovery) recover(ctx context.Context, shard int) (sagas int) {
+	var after *persistence.Position
+	for ctx.Err() == nil {
+		records, err := r.rt.cfg.Store.Recover(ctx, shard, after, recoveryPage)
+		if err == nil && len(records) > 0 {
+			last := records[len(records)-1]
+			after = &persistence.Position{StartedAt: last.StartedAt, ID: last.ID}
+			sagas += len(records)
+			err = r.hand(ctx, shard, records)
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			r.rt.cfg.Logger.Warn("recovery waits for the store", "shard", shard, "error", err)
+			r.pause(ctx)
+		case len(records) < recoveryPage:
+			return sagas
+		}
+	}
+	return sagas
+}
+
+func (r *recovery) pause(ctx context.Context) {
+	select {
+	case <-time.After(recoveryRetry):
+	case <-ctx.Done():
+	}
+}
+
+func (r *recovery) hand(ctx context.Context, shard int, records []persistence.Record) error {
+	kept := records[:0]
+	for _, rec := range records {
+		if err := r.rt.learn(ctx, rec.Fingerprint); err != nil {
+			return err
+		}
+		def, known := r.rt.definition(rec.Fingerprint)
+		if !known || def.Builder == nil && rec.Status == persistence.StatusRunning {
+			r.rt.cfg.Logger.Warn("a running saga is left alone: this build has no definition of its shape",
+				"saga", rec.ID, "definition", rec.Definition, "version", rec.DefinitionVersion)
+			continue
+		}
+		kept = append(kept, rec)
+	}
+	r.rt.cfg.Metrics.Recovered(len(kept))
+	handed := make(chan struct{})
+	if !r.rt.toShard(shard, &recovered{records: kept, done: func() { close(handed) }}) {
+		return nil
+	}
+	select {
+	case <-handed: // one page in the mailbox at a time: new work is not starved
+	case <-ctx.Done():
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sagaz/sagaz/persistence"
+)
+
+// suspicion is how long a member whose connection broke is left alone, unless it connects again.
+const suspicion = time.Second
+
+// Directory answers where things are. It is read on every message and written when a view or a hint comes: readers take no lock.
+type Directory struct {
+	self    int64
+	current atomic.Pointer[persistence.View] // never changed once it is here
+
+	mu       sync.Mutex
+	suspects map[string]time.Time // by address, until when
+	trouble  atomic.Int32         // len(suspects)
+	now      func() time.Time
+}
+
+func newDirectory(now func() time.Time) *Directory {
+	d := &Directory{suspects: map[string]time.Time{}, now: now}
+	d.current.Store(&persistence.View{})
+	return d
+}
+
+// View returns what the member saw last. It must not be changed.
+func (d *Directory) View() *persistence.View { return d.current.Load() }
+
+// Owner returns the member that a shard's messages go to. false: nobody's that is known to be alive and reachable.
+func (d *Directory) Owner(shard int) (*persistence.Peer, bool) {
+	v := d.current.Load()
+	if shard < 0 || shard >= len(v.Owners) {
+		return nil, false
+	}
+	m := find(v, v.Owners[shard])
+	if m == nil || d.suspect(m.Address) {
+		return nil, false
+	}
+	return m, true
+}
+
+// Nearest returns the member that hosts a kind and is to be asked for a key: the same one for the same key, as long as the members stay
+// the same. Members that are draining are asked only if there are no others.
+func (d *Directory) Nearest(kind, key string) (*persistence.Peer, bool) {
+	var best *persistence.Peer
+	var bid uint64
+	h := hash(key)
+	v := d.current.Load()
+	for i := range v.Members {
+		m := &v.Members[i]
+		if !slices.Contains(m.Kinds, kind) || d.suspect(m.Address) {
+			continue
+		}
+		b := rendezvous(m.Address, h) >> 1
+		if !m.Draining {
+			b |= 1 << 63
+		}
+		if best == nil || b > bid {
+			best, bid = m, b
+		}
+	}
+	return best, best != nil
+}
+
+func find(v *persistence.View, id int64) *persistence.Peer {
+	at, ok := slices.BinarySearchFunc(v.Members, id, func(p persistence.Peer, id int64) int { return int(p.ID - id) })
+	if !ok {
+		return nil
+	}
+	return &v.Members[at]
+}
+
+// move notes that shards are somewhere else than the view says.
+func (d *Directory) move(shards []int, owner int64) {
+	v := *d.current.Load()
+	v.Owners = slices.Clone(v.Owners)
+	for _, s := range shards {
+		if s >= 0 && s < len(v.Owners) {
+			v.Owners[s] = owner
+		}
+	}
+	d.current.Store(&v)
+}
+
+func (d *Directory) suspect(address string) bool {
+	if d.trouble.Load() == 0 {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	until, ok := d.suspects[address]
+	if ok && d.now().After(until) {
+		d.clearLocked(address)
+		return false
+	}
+	return ok
+}
+
+func (d *Directory) terminated(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.suspects[address] = d.now().Add(suspicion)
+	d.trouble.Store(int32(len(d.suspects)))
+}
+
+func (d *Directory) connected(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clearLocked(address)
+}
+
+func (d *Directory) clearLocked(address string) {
+	delete(d.suspects, address)
+	d.trouble.Store(int32(len(d.suspects)))
+}
