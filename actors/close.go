@@ -57,6 +57,7 @@ func (rt *Runtime) stop(ctx context.Context) error {
 	case rt.membership != nil:
 		errs = append(errs, rt.membership.Leave(leave))
 	}
+	rt.unobserve()
 	rt.system.Shutdown()
 	rt.dispatcher.close()
 	rt.goroutines.close()

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"github.com/asynkron/protoactor-go/remote"
 
 	"github.com/sagaz/sagaz/cluster"
 	"github.com/sagaz/sagaz/messages/sagazpb"
@@ -28,7 +27,7 @@ func (rt *Runtime) joinCluster(ctx context.Context) error {
 	}
 	opts := cluster.Options{
 		Store: store, Name: rt.cfg.Cluster.Name, Version: rt.cfg.Cluster.Version, Heartbeat: rt.cfg.Cluster.Heartbeat, Expiry: rt.cfg.Cluster.Expiry,
-		Host: leaseholder{rt}, Logger: rt.cfg.Logger,
+		Host: leaseholder{rt}, Terminated: rt.onTerminated, Logger: rt.cfg.Logger,
 	}
 	for _, d := range rt.cfg.Definitions {
 		opts.Definitions = append(opts.Definitions, d.Fingerprint)
@@ -43,7 +42,7 @@ func (rt *Runtime) joinCluster(ctx context.Context) error {
 		return fmt.Errorf("the name %s is taken", routerName)
 	}
 	rt.lostConnections = make(chan string, maxLostConnections)
-	rt.system.EventStream.Subscribe(rt.onEvent)
+	rt.system.EventStream.Subscribe(rt.onDeadLetter)
 	m := cluster.NewMember(opts)
 	cfg, err := m.Config(rt.cfg.Cluster.Wire)
 	if err != nil {
@@ -58,20 +57,24 @@ func (rt *Runtime) joinCluster(ctx context.Context) error {
 	return nil
 }
 
-// onEvent hears of broken connections and of messages that met no actor. It runs on the library's goroutines and does no I/O.
-func (rt *Runtime) onEvent(event any) {
-	switch e := event.(type) {
-	case *remote.EndpointTerminatedEvent:
-		rt.cfg.Logger.Warn("the connection to a member broke, or could not be made", "address", e.Address)
-		rt.client.terminated(e.Address)
-		select {
-		case rt.lostConnections <- e.Address:
-		default: // the attempts' own timeouts remain
-		}
-	case *actor.DeadLetterEvent:
-		if r, ok := e.Message.(*sagazpb.SagaRequest); ok { // its shard stopped between the look-up and the send
-			rt.answer(e.Sender, &sagazpb.SagaResponse{RequestId: r.RequestId, Refusal: sagazpb.Refusal_REFUSAL_MOVED, Text: moved})
-		}
+// onTerminated hears of broken connections.
+func (rt *Runtime) onTerminated(address string) {
+	rt.cfg.Logger.Warn("the connection to a member broke, or could not be made", "address", address)
+	rt.client.terminated(address)
+	select {
+	case rt.lostConnections <- address:
+	default: // the attempts' own timeouts remain
+	}
+}
+
+// onDeadLetter answers a request whose shard stopped between the look-up and the send.
+func (rt *Runtime) onDeadLetter(event any) {
+	e, ok := event.(*actor.DeadLetterEvent)
+	if !ok {
+		return
+	}
+	if r, ok := e.Message.(*sagazpb.SagaRequest); ok {
+		rt.answer(e.Sender, &sagazpb.SagaResponse{RequestId: r.RequestId, Refusal: sagazpb.Refusal_REFUSAL_MOVED, Text: moved})
 	}
 }
 

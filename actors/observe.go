@@ -15,10 +15,10 @@ import (
 // surveyEvery is how often a node looks at what is common to all: sagas that are stuck, members, the outbox.
 const surveyEvery = 5 * time.Second
 
-// observe lets each scrape see what changes all the time.
-func (rt *Runtime) observe() {
+// observe lets each scrape see what changes all the time, until stop is called.
+func (rt *Runtime) observe() (stop func()) {
 	m := rt.cfg.Metrics
-	m.OnCollect(func() {
+	return m.OnCollect(func() {
 		m.SetLive(rt.Live())
 		m.SetShardsOwned(len(rt.open.list()))
 		m.SetCommitQueue(rt.committer.Waiting())

@@ -21,7 +21,7 @@ type recovery struct {
 	rt     *Runtime
 	mu     sync.Mutex
 	queue  []int
-	active map[int]context.CancelFunc
+	active map[int]*run
 	ready  chan struct{}
 
 	began  time.Time // of the shards that are being recovered now
@@ -29,8 +29,14 @@ type recovery struct {
 	sagas  int
 }
 
+// run is the recovery of one shard that is under way. A shard that left and came back may have two for a moment.
+type run struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
 func newRecovery(rt *Runtime) *recovery {
-	return &recovery{rt: rt, active: map[int]context.CancelFunc{}, ready: make(chan struct{}, 1)}
+	return &recovery{rt: rt, active: map[int]*run{}, ready: make(chan struct{}, 1)}
 }
 
 func (r *recovery) add(shard int) {
@@ -55,8 +61,8 @@ func (r *recovery) signal() {
 func (r *recovery) remove(shard int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if cancel := r.active[shard]; cancel != nil {
-		cancel()
+	if its := r.active[shard]; its != nil {
+		its.cancel()
 	}
 	for i, s := range r.queue {
 		if s == shard {
@@ -70,12 +76,11 @@ func (r *recovery) remove(shard int) {
 // work is one worker; it returns when ctx ends.
 func (r *recovery) work(ctx context.Context) {
 	for {
-		shard, its, ok := r.next(ctx)
-		if ok {
+		if shard, its, ok := r.next(ctx); ok {
 			begun := r.rt.cfg.Clock.Now()
-			n := r.recover(its, shard)
+			sagas := r.recover(its.ctx, shard)
 			r.rt.cfg.Metrics.ShardRecovered(r.rt.cfg.Clock.Now().Sub(begun))
-			r.finish(shard, n)
+			r.finish(shard, its, sagas)
 			continue
 		}
 		select {
@@ -86,7 +91,7 @@ func (r *recovery) work(ctx context.Context) {
 	}
 }
 
-func (r *recovery) next(ctx context.Context) (shard int, its context.Context, ok bool) {
+func (r *recovery) next(ctx context.Context) (shard int, its *run, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) == 0 || ctx.Err() != nil {
@@ -94,19 +99,22 @@ func (r *recovery) next(ctx context.Context) (shard int, its context.Context, ok
 	}
 	shard = r.queue[0]
 	r.queue = r.queue[1:]
-	its, cancel := context.WithCancel(ctx)
-	r.active[shard] = cancel
+	its = &run{}
+	its.ctx, its.cancel = context.WithCancel(ctx)
+	r.active[shard] = its
 	if len(r.queue) > 0 {
 		r.signal() // another worker may help
 	}
 	return shard, its, true
 }
 
-func (r *recovery) finish(shard, sagas int) {
+func (r *recovery) finish(shard int, its *run, sagas int) {
+	its.cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.active[shard]()
-	delete(r.active, shard)
+	if r.active[shard] == its {
+		delete(r.active, shard)
+	}
 	r.shards++
 	r.sagas += sagas
 	if len(r.queue)+len(r.active) == 0 && r.sagas > 0 {

@@ -66,6 +66,7 @@ type Runtime struct {
 	closing      atomic.Bool // no request is taken any more
 	halting      atomic.Bool // no command is sent any more
 	background   *background
+	unobserve    func()
 
 	lostConnections chan string // addresses of members, for redeliver
 }
@@ -97,6 +98,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 		deliveries:   newDeliveries(),
 	}
 	rt.recovery, rt.client = newRecovery(rt), newClient(rt.system)
+	rt.unobserve = rt.observe()
 	for _, p := range cfg.Participants {
 		if err := rt.spawnParticipant(p); err != nil {
 			return nil, errors.Join(err, rt.stop(ctx))
@@ -105,7 +107,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err := rt.join(ctx); err != nil {
 		return nil, errors.Join(err, rt.stop(ctx))
 	}
-	rt.observe()
+	rt.unobserve = rt.observe()
 	if !cfg.Paused {
 		rt.background = startBackground(rt)
 	}

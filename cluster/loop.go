@@ -310,6 +310,9 @@ func (m *Member) onEvent(event any) {
 	case *remote.EndpointTerminatedEvent:
 		m.directory.terminated(e.Address)
 		m.lookup.terminated(e.Address)
+		if m.opts.Terminated != nil {
+			m.opts.Terminated(e.Address)
+		}
 	case *remote.EndpointConnectedEvent:
 		m.directory.connected(e.Address)
 	}

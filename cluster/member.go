@@ -40,6 +40,9 @@ type Options struct {
 	Definitions [][]byte
 	// Host runs shards, besides the grains that Lookup activates. nil: nothing else.
 	Host Host
+	// Terminated is told the address of a member whose connection broke, or could not be made, once Directory avoids it. It runs on the library's
+	// goroutines and must not block. nil: nobody asks.
+	Terminated func(address string)
 	// Heartbeat is how often the member renews its row and looks at the others'. Default 1 s.
 	Heartbeat time.Duration
 	// Expiry is how long a member without a heartbeat counts as alive. Default 5 s, at least 2 heartbeats.

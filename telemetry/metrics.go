@@ -29,7 +29,8 @@ type Metrics struct {
 	families []Family
 	vectors  []prometheus.Collector
 	mu       sync.Mutex
-	refresh  []func()
+	refresh  map[int]func()
+	hooks    int // given out so far: keys of refresh
 
 	sagaMetrics
 	stepMetrics
@@ -50,7 +51,7 @@ type Family struct {
 
 // New makes the metrics of a node. version is the build's.
 func New(version string) *Metrics {
-	m := &Metrics{}
+	m := &Metrics{refresh: map[int]func(){}}
 	m.makeSagas()
 	m.makeSteps()
 	m.makeCommits()
@@ -73,14 +74,22 @@ func (m *Metrics) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// OnCollect adds a function that is called before each scrape, to set gauges that are cheap to read and change all the time. It must not block.
-func (m *Metrics) OnCollect(refresh func()) {
+// OnCollect adds a function that is called before each scrape, to set gauges that are cheap to read and change all the time. It must not block. stop takes
+// it away again.
+func (m *Metrics) OnCollect(refresh func()) (stop func()) {
 	if m == nil {
-		return
+		return func() {}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.refresh = append(m.refresh, refresh)
+	m.hooks++
+	id := m.hooks
+	m.refresh[id] = refresh
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.refresh, id)
+	}
 }
 
 // Collect implements prometheus.Collector.
