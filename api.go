@@ -88,7 +88,7 @@ func (b backend) Start(ctx context.Context, r *sagazpb.StartRequest) (*sagazpb.S
 	if err != nil {
 		return nil, apiError(err)
 	}
-	existing, err := b.startSaga(ctx, start)
+	existing, err := b.startSaga(ctx, p.Name, start)
 	if err != nil {
 		return nil, apiError(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/memory"
@@ -55,6 +56,10 @@ type Config struct {
 	// Registerer takes the node's metrics (docs/metrics.md), as one collector, from Open until Close. It belongs to one node: Open refuses a
 	// second with ErrInvalid. Defaults to nil: nothing is counted, unless there is an API, which serves a registry of its own.
 	Registerer prometheus.Registerer
+
+	// TracerProvider takes a span for each saga, each attempt at a step or a compensation, and each handler, linked across processes by W3C trace
+	// context. A context given to Start that has a span makes the saga part of its trace. Defaults to nil: no spans.
+	TracerProvider trace.TracerProvider
 
 	// API is the node's HTTP and gRPC API, with /metrics, /healthz and /readyz. Defaults to nil: none.
 	API *API

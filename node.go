@@ -20,6 +20,7 @@ type Node struct {
 	Inspector
 	cfg          Config
 	metrics      *telemetry.Metrics
+	tracer       *telemetry.Tracer
 	server       *console.Server // nil: no API
 	participants []actors.Participant
 	runtime      atomic.Pointer[actors.Runtime] // another one after a clustered node had to rejoin
@@ -47,6 +48,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		Inspector: Inspector{registry: registry, node: true}, cfg: cfg, participants: participants,
+		tracer:  telemetry.NewTracer(cfg.TracerProvider),
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if err := n.expose(ctx); err != nil {
@@ -126,7 +128,7 @@ func (n *Node) start(ctx context.Context) (*actors.Runtime, error) {
 	return actors.Start(ctx, actors.Config{
 		Store: n.store, Registry: n.registry, Definitions: rows, Participants: n.participants, Clock: actors.NewClock(), Logger: n.cfg.Logger,
 		Member: persistence.Member{Name: memberName(), Sole: true}, Cluster: n.cfg.Cluster.runtime(),
-		IdleAfter: n.cfg.IdleAfter, Retention: n.cfg.Retention, MaxLive: n.cfg.MaxLive, Paused: n.cfg.Paused, Metrics: n.metrics,
+		IdleAfter: n.cfg.IdleAfter, Retention: n.cfg.Retention, MaxLive: n.cfg.MaxLive, Paused: n.cfg.Paused, Metrics: n.metrics, Tracer: n.tracer,
 	})
 }
 

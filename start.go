@@ -17,6 +17,7 @@ import (
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // Bounds of what a caller may give a saga.
@@ -42,19 +43,31 @@ func (d *Definition[In, Out]) Start(ctx context.Context, n *Node, id string, in 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := n.startSaga(ctx, start); err != nil {
+	if _, err := n.startSaga(ctx, d.plan.Name, start); err != nil {
 		return nil, err
 	}
 	return &Saga[Out]{node: n, id: start.SagaId, definition: d.plan.Name}, nil
 }
 
 // startSaga hands a start to its shard and waits for the commit.
-func (n *Node) startSaga(ctx context.Context, start *sagazpb.StartSaga) (existing bool, err error) {
+func (n *Node) startSaga(ctx context.Context, definition string, start *sagazpb.StartSaga) (existing bool, err error) {
+	start.Traceparent = telemetry.Traceparent(ctx)
+	if span := n.tracer.Start(ctx, definition, start.SagaId); span != nil {
+		start.Traceparent = span.Traceparent()
+		defer func() { span.End(time.Time{}, "", problem(err)) }()
+	}
 	resp, err := n.request(ctx, start.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: start}}, n.cfg.StartTimeout)
 	if errors.Is(err, actors.ErrNoAnswer) {
 		err = fmt.Errorf("saga %s: %w: the store did not confirm the start within %s", start.SagaId, ErrUnavailable, n.cfg.StartTimeout)
 	}
 	return resp.GetExisting(), err
+}
+
+func problem(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // StartTx inserts the saga in the caller's own transaction on the node's Postgres: it begins if, and only if, that transaction commits.
@@ -72,7 +85,7 @@ func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, i
 	if !ok || def.Builder == nil {
 		return nil, fmt.Errorf("saga %s: %w: %s v%d", start.SagaId, ErrUnknownDefinition, d.plan.Name, d.plan.Version)
 	}
-	state, _ := machine.Start(def.Plan, def.Builder, machine.Moment{Now: time.Now()}, machine.StartParams{ID: start.SagaId, Input: start.Input, Tags: start.Tags})
+	state, _ := machine.Start(def.Plan, def.Builder, machine.Moment{Now: time.Now()}, machine.StartParams{ID: start.SagaId, Input: start.Input, Tags: start.Tags, Traceparent: telemetry.Traceparent(ctx)})
 	row, err := actors.Row(state, actors.ShardOf(start.SagaId, store.Shards()))
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type Participant struct {
 	QueueLimit  int // commands that wait for a handler; beyond it the participant says that it is busy
 	Handlers    map[string]HandlerFunc
 	Metrics     *telemetry.Participant // nil: nothing is counted
+	Tracer      *telemetry.Tracer      // nil: handlers have no span of their own
 	Spawn       func(func())           // runs a worker on a goroutine of its own; nil: a new one
 }
 

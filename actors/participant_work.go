@@ -36,7 +36,10 @@ func (s *Server) execute(f *flight) answer {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, left)
 	defer cancel()
-	payload, err := call(ctx, f.handler, f.command)
+	c := f.command
+	ctx, span := s.participant.Tracer.Handle(ctx, c.GetTraceparent(), c.GetSagaId(), c.GetStep(), c.GetParticipant(), c.GetAction(), int(c.GetAttempt()))
+	payload, err := call(ctx, f.handler, c)
+	span.End(time.Time{}, "", textOf(err, ""))
 	if s.participant.Metrics != nil {
 		s.participant.Metrics.Handled(s.clock.Now().Sub(begun))
 	}

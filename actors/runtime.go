@@ -33,6 +33,7 @@ type Config struct {
 	MaxLive      int                // sagas in memory; beyond it starts are refused
 	Paused       bool               // nothing is recovered, sent or woken: for tools
 	Metrics      *telemetry.Metrics
+	Tracer       *telemetry.Tracer
 }
 
 // Cluster says how a node is a member. Store must be a persistence.ClusterStore.
@@ -148,7 +149,7 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 	if _, dup := rt.participants[p.Name]; dup {
 		return fmt.Errorf("participant %s is given twice", p.Name)
 	}
-	p.Spawn, p.Metrics = rt.goroutines.run, rt.cfg.Metrics.Participant(p.Name)
+	p.Spawn, p.Metrics, p.Tracer = rt.goroutines.run, rt.cfg.Metrics.Participant(p.Name), rt.cfg.Tracer
 	server := NewServer(p, rt.cfg.Clock)
 	props := actor.PropsFromProducer(func() actor.Actor { return &participantActor{server: server, reply: rt.reply} }, actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox))
 	pid, err := rt.system.Root.SpawnNamed(props, ParticipantKind(p.Name))

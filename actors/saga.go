@@ -25,6 +25,7 @@ type host interface {
 	problem(text string, id string, err error)
 	idleAfter() time.Duration
 	metrics() *telemetry.Metrics
+	tracer() *telemetry.Tracer
 	halted() bool    // nothing is sent: the node drains, or is a tool
 	clustered() bool // there is, or will be, another owner to ask
 }
@@ -57,10 +58,11 @@ type saga struct {
 	shown     persistence.Status
 	idleAt    time.Time
 	timer     timer
-	took      time.Duration // of the attempt that the reply in flight settles
-	snapshots int           // on their way
-	leaving   func()        // told once the last snapshot is durable
-	release   bool          // nothing is left to do: the shard may let go
+	spans     map[string]*telemetry.Span // of the attempts in flight, by key; nil unless this node traces
+	took      time.Duration              // of the attempt that the reply in flight settles
+	snapshots int                        // on their way
+	leaving   func()                     // told once the last snapshot is durable
+	release   bool                       // nothing is left to do: the shard may let go
 }
 
 // stage is what a saga waits for before it takes the next message.

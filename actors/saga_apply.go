@@ -66,6 +66,7 @@ func (s *saga) onCommitted(err error) {
 	}
 	s.asleep = false
 	s.count(msg, events)
+	s.traced(msg, events)
 	if r := s.starting; r != nil {
 		s.starting = nil
 		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId})
@@ -105,6 +106,7 @@ func (s *saga) sendAll(sends []machine.Send) {
 		c := machine.Command(s.def.Plan, s.state, send, now)
 		c.Shard = uint32(s.shard)
 		if c.TimeToLiveUs > 0 {
+			s.trace(c, now)
 			s.host.send(s, c)
 		}
 	}

@@ -21,7 +21,7 @@ func (s *saga) start(r *request) {
 		return
 	}
 	s.def = def
-	state, events := machine.Start(def.Plan, def.Builder, s.host.moment(), machine.StartParams{ID: s.id, Input: in.Input, Tags: in.Tags})
+	state, events := machine.Start(def.Plan, def.Builder, s.host.moment(), machine.StartParams{ID: s.id, Input: in.Input, Tags: in.Tags, Traceparent: in.Traceparent})
 	row, err := Row(state, s.shard)
 	if err == nil {
 		err = s.host.commit(persistence.Op{Start: &row, Done: s.owner.(persistence.Waiter)})

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/sagaz/sagaz/messages/sagazpb/sagazpbconnect"
+	"github.com/sagaz/sagaz/telemetry"
 )
 
 // What one node takes at a time, and for how long.
@@ -104,6 +105,7 @@ func (g *guard) enter(ctx context.Context, procedure string, header http.Header,
 	}
 	select {
 	case room <- struct{}{}:
+		ctx = telemetry.WithTraceparent(ctx, header.Get("traceparent"))
 		return context.WithValue(ctx, callerKey{}, who), func() { <-room }, nil
 	default:
 		return ctx, nil, connect.NewError(connect.CodeResourceExhausted, errors.New("this node serves as many requests as it may: try again later, or on another node"))

@@ -21,6 +21,8 @@ type StartParams struct {
 	ID    string
 	Input []byte
 	Tags  map[string]string
+	// Traceparent is the W3C trace context of the request; "": none.
+	Traceparent string
 }
 
 // Start makes a saga and takes it through its first transition. The state is what is stored; there is no journal entry for it.
@@ -28,7 +30,7 @@ func Start(p *plan.Plan, b Builder, m Moment, in StartParams) (*sagazpb.SagaStat
 	at := m.Now.UnixMicro()
 	s := &sagazpb.SagaState{
 		Id: in.ID, Definition: p.Name, DefinitionVersion: uint32(p.Version), Fingerprint: p.Fingerprint(),
-		Phase: sagazpb.SagaPhase_SAGA_PHASE_RUNNING, Version: 1, Input: in.Input, Tags: in.Tags,
+		Phase: sagazpb.SagaPhase_SAGA_PHASE_RUNNING, Version: 1, Input: in.Input, Tags: in.Tags, Traceparent: in.Traceparent,
 		StartedAtUs: at, UpdatedAtUs: at, Steps: make([]*sagazpb.StepState, len(p.Steps)),
 	}
 	if p.Deadline > 0 {

@@ -305,6 +305,7 @@ type SagaState struct {
 	DeadlinePassed    bool                   `protobuf:"varint,18,opt,name=deadline_passed,json=deadlinePassed,proto3" json:"deadline_passed,omitempty"`
 	Tags              map[string]string      `protobuf:"bytes,19,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	OperatorActions   []*OperatorAction      `protobuf:"bytes,20,rep,name=operator_actions,json=operatorActions,proto3" json:"operator_actions,omitempty"` // the newest 100
+	Traceparent       string                 `protobuf:"bytes,21,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                                // W3C trace context of the request that started it; empty: none
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -477,6 +478,13 @@ func (x *SagaState) GetOperatorActions() []*OperatorAction {
 		return x.OperatorActions
 	}
 	return nil
+}
+
+func (x *SagaState) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // StepState is one step of a saga, with its compensation.
@@ -994,7 +1002,7 @@ var File_sagaz_v1_state_proto protoreflect.FileDescriptor
 
 const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14sagaz/v1/state.proto\x12\bsagaz.v1\"\x84\x06\n" +
+	"\x14sagaz/v1/state.proto\x12\bsagaz.v1\"\xa6\x06\n" +
 	"\tSagaState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1019,7 +1027,8 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x0edeadline_at_us\x18\x11 \x01(\x03R\fdeadlineAtUs\x12'\n" +
 	"\x0fdeadline_passed\x18\x12 \x01(\bR\x0edeadlinePassed\x121\n" +
 	"\x04tags\x18\x13 \x03(\v2\x1d.sagaz.v1.SagaState.TagsEntryR\x04tags\x12C\n" +
-	"\x10operator_actions\x18\x14 \x03(\v2\x18.sagaz.v1.OperatorActionR\x0foperatorActions\x1a7\n" +
+	"\x10operator_actions\x18\x14 \x03(\v2\x18.sagaz.v1.OperatorActionR\x0foperatorActions\x12 \n" +
+	"\vtraceparent\x18\x15 \x01(\tR\vtraceparent\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaf\x06\n" +

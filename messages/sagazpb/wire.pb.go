@@ -226,6 +226,7 @@ type Command struct {
 	Compensation  bool                   `protobuf:"varint,8,opt,name=compensation,proto3" json:"compensation,omitempty"`
 	TimeToLiveUs  int64                  `protobuf:"varint,9,opt,name=time_to_live_us,json=timeToLiveUs,proto3" json:"time_to_live_us,omitempty"` // remaining when it was sent
 	Shard         uint32                 `protobuf:"varint,10,opt,name=shard,proto3" json:"shard,omitempty"`                                      // where the reply goes
+	Traceparent   string                 `protobuf:"bytes,11,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                           // W3C trace context of the attempt; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +329,13 @@ func (x *Command) GetShard() uint32 {
 		return x.Shard
 	}
 	return 0
+}
+
+func (x *Command) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // Reply answers a Command. It is addressed to the saga's shard.
@@ -448,6 +456,7 @@ type StartSaga struct {
 	Tags              map[string]string      `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Definition        string                 `protobuf:"bytes,5,opt,name=definition,proto3" json:"definition,omitempty"`
 	DefinitionVersion uint32                 `protobuf:"varint,6,opt,name=definition_version,json=definitionVersion,proto3" json:"definition_version,omitempty"` // the newest that may be taken: an older one while not every member knows it
+	Traceparent       string                 `protobuf:"bytes,7,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                                       // W3C trace context of the request; empty: none
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -522,6 +531,13 @@ func (x *StartSaga) GetDefinitionVersion() uint32 {
 		return x.DefinitionVersion
 	}
 	return 0
+}
+
+func (x *StartSaga) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
 }
 
 // AwaitSaga asks to be told how a saga ended.
@@ -866,7 +882,7 @@ var File_sagaz_v1_wire_proto protoreflect.FileDescriptor
 
 const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x13sagaz/v1/wire.proto\x12\bsagaz.v1\x1a\x14sagaz/v1/state.proto\"\x97\x02\n" +
+	"\x13sagaz/v1/wire.proto\x12\bsagaz.v1\x1a\x14sagaz/v1/state.proto\"\xb9\x02\n" +
 	"\aCommand\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x10\n" +
@@ -878,7 +894,8 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\fcompensation\x18\b \x01(\bR\fcompensation\x12%\n" +
 	"\x0ftime_to_live_us\x18\t \x01(\x03R\ftimeToLiveUs\x12\x14\n" +
 	"\x05shard\x18\n" +
-	" \x01(\rR\x05shard\"\x89\x02\n" +
+	" \x01(\rR\x05shard\x12 \n" +
+	"\vtraceparent\x18\v \x01(\tR\vtraceparent\"\x89\x02\n" +
 	"\x05Reply\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\"\n" +
@@ -888,7 +905,7 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\apayload\x18\x06 \x01(\fR\apayload\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12$\n" +
 	"\x0eretry_after_us\x18\b \x01(\x03R\fretryAfterUs\x12\x12\n" +
-	"\x04hops\x18\t \x01(\rR\x04hops\"\x97\x02\n" +
+	"\x04hops\x18\t \x01(\rR\x04hops\"\xb9\x02\n" +
 	"\tStartSaga\x12\x17\n" +
 	"\asaga_id\x18\x01 \x01(\tR\x06sagaId\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\fR\vfingerprint\x12\x14\n" +
@@ -897,7 +914,8 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\n" +
 	"definition\x18\x05 \x01(\tR\n" +
 	"definition\x12-\n" +
-	"\x12definition_version\x18\x06 \x01(\rR\x11definitionVersion\x1a7\n" +
+	"\x12definition_version\x18\x06 \x01(\rR\x11definitionVersion\x12 \n" +
+	"\vtraceparent\x18\a \x01(\tR\vtraceparent\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"$\n" +

@@ -15,7 +15,7 @@ import (
 
 // listScan is how many rows one call of List looks at, whatever it looks for. More indexes would answer rare filters at once, and every start
 // of a saga would pay for them.
-const listScan = 10_000
+const listScan = 5_000
 
 // List implements persistence.Store. It walks the listing by time, in the part of it that an index knows to hold what is looked for.
 func (s *Store) List(ctx context.Context, q persistence.Query) ([]persistence.Saga, *persistence.Position, error) {
