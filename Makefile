@@ -32,9 +32,9 @@ test: setup ## run all tests with the race detector, against a throw-away Postgr
 	$(WITHPG) go test -race -timeout 15m $(TESTFLAGS) $(PKG)
 
 .PHONY: bench
-bench: setup ## three no-op steps beside their floor, on a throw-away Postgres and on SQLite
+bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postgres and on SQLite
 	$(WITHPG) go run ./bench $(BENCHFLAGS)
-	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 8000 $(BENCHFLAGS)
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
 .PHONY: lint
 lint: ## check formatting and run the linters of .golangci.yml

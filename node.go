@@ -176,7 +176,8 @@ func (n *Node) Retry(ctx context.Context, id, note string) error {
 	return n.operate(ctx, &sagazpb.OperateSaga{SagaId: id, Verb: sagazpb.Verb_VERB_RETRY, Note: note})
 }
 
-// Skip makes a stuck saga go on without a step, or without its compensation, whichever it is stuck with. The note is kept in its history
+// Skip makes a stuck saga go on without a step, or without its compensation, whichever it is stuck with. A step whose command was sent may have
+// happened all the same: it is compensated if the saga turns back later. The note is kept in its history
 // and must say why. ErrNotStuck; ErrInvalid without a note, for the pivot, or when nothing about the step can be skipped.
 func (n *Node) Skip(ctx context.Context, id, step, note string) error {
 	return n.operate(ctx, &sagazpb.OperateSaga{SagaId: id, Verb: sagazpb.Verb_VERB_SKIP, Step: step, Note: note})

@@ -124,7 +124,7 @@ func (s *Server) take(c *sagazpb.Command, reply func(*sagazpb.Reply)) (a answer,
 		f.join(c, deadline, reply)
 		return answer{}, false
 	}
-	if a, ok := s.memory.answer(c.GetKey()); ok {
+	if a, ok := s.memory.answer(c.GetKey(), c.GetAttempt()); ok {
 		return a, true
 	}
 	f := &flight{command: c, handler: handler, deadline: deadline}

@@ -24,19 +24,24 @@ func newMemory() memory {
 	return memory{answers: map[string]answer{}, undoneKeys: map[string]struct{}{}}
 }
 
-func (m *memory) answer(key string) (answer, bool) {
+// answer returns what an attempt is answered without being run. A rejection speaks for the attempts that came before it, and for copies:
+// a later one of a compensation, or past the pivot, is sent because a person says so, and is meant to run.
+func (m *memory) answer(key string, attempt uint32) (answer, bool) {
 	a, ok := m.answers[key]
-	return a, ok
+	return a, ok && (a.outcome == sagazpb.Outcome_OUTCOME_DONE || attempt <= a.attempt)
 }
 
-// remember keeps what is final. The rejection of a compensation is not: only a person repeats it, and means it to run.
+// remember keeps what a participant has decided.
 func (m *memory) remember(c *sagazpb.Command, a answer) {
-	done := a.outcome == sagazpb.Outcome_OUTCOME_DONE
-	if !done && (a.outcome != sagazpb.Outcome_OUTCOME_REJECTED || c.GetCompensation()) {
+	if a.outcome != sagazpb.Outcome_OUTCOME_DONE && a.outcome != sagazpb.Outcome_OUTCOME_REJECTED {
 		return
 	}
+	if old, known := m.answers[c.GetKey()]; known {
+		m.answerBytes -= old.size()
+	} else {
+		m.answerOrder.push(c.GetKey())
+	}
 	m.answers[c.GetKey()] = a
-	m.answerOrder.push(c.GetKey())
 	m.answerBytes += a.size()
 	for len(m.answers) > maxAnswers || m.answerBytes > maxAnswerBytes {
 		key := m.answerOrder.pop()

@@ -149,7 +149,7 @@ func TestRecentAnswersComeFromMemory(t *testing.T) {
 		err  error
 		runs int
 	}{
-		"done": {nil, 1}, "rejected": {&RejectedError{errors.New("sold out")}, 1}, "failed": {errors.New("timeout"), 2},
+		"done": {nil, 1}, "failed": {errors.New("timeout"), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,6 +165,22 @@ func TestRecentAnswersComeFromMemory(t *testing.T) {
 	}
 }
 
+// Past the pivot a rejected step is asked again by a person alone, who means it to run; a copy of the same attempt is only a copy.
+func TestRejectionSpeaksForItsAttempt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1, 1)
+	b.release <- &RejectedError{errors.New("closed")}
+	b.release <- &RejectedError{errors.New("still closed")}
+	b.release <- nil
+	require.Equal(t, "closed", b.ask(command("work", "s", "ship", 1)).GetError())
+	require.Equal(t, "closed", b.ask(command("work", "s", "ship", 1)).GetError())
+	require.Equal(t, "still closed", b.ask(command("work", "s", "ship", 2)).GetError())
+	require.Equal(t, "still closed", b.ask(command("work", "s", "ship", 1)).GetError())
+	require.Equal(t, sagazpb.Outcome_OUTCOME_DONE, b.ask(command("work", "s", "ship", 3)).GetOutcome())
+	require.Equal(t, sagazpb.Outcome_OUTCOME_DONE, b.ask(command("work", "s", "ship", 4)).GetOutcome())
+	require.Len(t, b.began, 3)
+}
+
 func TestRejectedCompensationRunsAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 1, 1)
@@ -178,12 +194,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	for i := range 3 * maxAnswers {
+		m.remember(&sagazpb.Command{Key: fmt.Sprint(i)}, answer{outcome: sagazpb.Outcome_OUTCOME_REJECTED, attempt: 1})
 		m.remember(&sagazpb.Command{Key: fmt.Sprint(i)}, answer{outcome: sagazpb.Outcome_OUTCOME_DONE})
 	}
+	require.Equal(t, maxAnswers, m.answerOrder.len(), "a key is remembered once")
 	require.Len(t, m.answers, maxAnswers)
 	require.LessOrEqual(t, cap(m.answerOrder.items), 4*maxAnswers)
-	_, oldest := m.answer(fmt.Sprint(2*maxAnswers - 1))
-	_, kept := m.answer(fmt.Sprint(2 * maxAnswers))
+	_, oldest := m.answer(fmt.Sprint(2*maxAnswers-1), 1)
+	_, kept := m.answer(fmt.Sprint(2*maxAnswers), 1)
 	require.False(t, oldest)
 	require.True(t, kept)
 

@@ -70,6 +70,9 @@ func (s *Server) settle(f *flight, a answer) *flight {
 	c := f.command
 	s.mu.Lock()
 	delete(s.flights, c.GetKey())
+	for _, w := range f.waiters {
+		a.attempt = max(a.attempt, w.attempt)
+	}
 	s.memory.remember(c, a)
 	s.mu.Unlock()
 	for _, w := range f.waiters { // nobody joins any more
@@ -111,6 +114,7 @@ type answer struct {
 	payload    []byte
 	text       string
 	retryAfter time.Duration
+	attempt    uint32 // the newest that it was given to
 }
 
 // maxErrorBytes bounds error texts: they are kept in the saga's state.

@@ -50,9 +50,12 @@ func (a *sagaActor) Receive(ctx actor.Context) {
 	case *loaded, *committed, *checkpointed, *tick:
 		a.saga.handle(msg)
 	case *actor.Stopped:
-		a.saga.die()
+		if a.saga.host != nil { // nil: it is stopped before it has begun
+			a.saga.die()
+		}
 		a.rt.timers.set(&a.saga.timer, 0)
 		a.rt.live.Add(-1)
+		a.saga = saga{} // the library's list of a parent's children keeps pointers to those that are gone
 	default:
 		return
 	}

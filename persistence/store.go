@@ -168,7 +168,7 @@ type Store interface {
 	// taken already (by others, or by an earlier position of b). Errors: ErrFenced when the member is dead, ErrConflict when
 	// a journal key is taken by another writer or batch, *RejectedError when the database refuses the data for good.
 	// Any other error says that the outcome is unknown: the caller sends b again unchanged. A batch that had been committed
-	// under an unknown outcome reports success then.
+	// under an unknown outcome reports success then, also when its member has died meanwhile and its rows still tell.
 	Commit(ctx context.Context, b *Batch) (duplicates []int, err error)
 
 	// Checkpoint writes snapshots, each over an older version or its own (going to sleep changes a row without a transition), never over

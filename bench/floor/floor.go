@@ -4,71 +4,85 @@ package floor
 
 import (
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sagaz/sagaz/persistence"
 )
 
-// Run takes sagas through one start and `transitions` journal entries each, `concurrency` at a time, and returns how long each took.
-// State and data stand for what a saga of the benchmark writes. Snapshots of ended sagas are written behind, as a node does.
-func Run(ctx context.Context, store persistence.Store, prefix string, sagas, concurrency, transitions int, state, data []byte) ([]time.Duration, error) {
-	committer := persistence.NewCommitter(store, persistence.CommitterOptions{})
-	defer committer.Close()
-	checkpointer := persistence.NewCheckpointer(store, persistence.CheckpointerOptions{})
-	defer checkpointer.Close()
-	took := make([]time.Duration, sagas)
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
-	for range concurrency {
-		wg.Go(func() {
-			done := make(waiter, 1)
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= sagas || failed.Load() != nil {
-					return
-				}
-				begin := time.Now()
-				if err := one(committer, checkpointer, done, fmt.Sprint(prefix, i), transitions, state, data); err != nil {
-					failed.Store(&err)
-					return
-				}
-				took[i] = time.Since(begin)
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return nil, *err
-	}
-	return took, checkpointer.Flush(ctx)
+// Shape is what one saga writes.
+type Shape struct {
+	Start     int   // bytes of the state that it is inserted with
+	Entries   int   // transitions after the first: a journal entry each
+	Entry     int   // bytes of one of them
+	Snapshots []int // the entries after which a snapshot is written behind; the last one is the saga's end
+	Snapshot  int   // bytes of the state in it
 }
 
-func one(c *persistence.Committer, snapshots *persistence.Checkpointer, done waiter, id string, transitions int, state, data []byte) error {
+// Floor writes sagas. Make it with New, Close it when done.
+type Floor struct {
+	committer    *persistence.Committer
+	checkpointer *persistence.Checkpointer
+	shape        Shape
+	state        []byte
+	entry        []byte
+	snapshot     []byte
+}
+
+// New makes a floor over a store that a member has joined.
+func New(store persistence.Store, shape Shape) *Floor {
+	return &Floor{
+		committer:    persistence.NewCommitter(store, persistence.CommitterOptions{}),
+		checkpointer: persistence.NewCheckpointer(store, persistence.CheckpointerOptions{}),
+		shape:        shape,
+		state:        make([]byte, shape.Start),
+		entry:        make([]byte, shape.Entry),
+		snapshot:     make([]byte, shape.Snapshot),
+	}
+}
+
+// Close writes the snapshots that wait, and stops.
+func (f *Floor) Close(ctx context.Context) error {
+	defer f.committer.Close()
+	defer f.checkpointer.Close()
+	return f.checkpointer.Flush(ctx)
+}
+
+// Saga takes one from its start to its end.
+func (f *Floor) Saga(id string) error {
+	done := make(waiter, 1)
 	now := time.Now()
 	s := persistence.Saga{
 		ID: id, Definition: "bench.floor", DefinitionVersion: 1, Fingerprint: []byte("0123456789abcdef"), Status: persistence.StatusRunning,
-		Version: 1, State: state, Begun: true, StartedAt: now, UpdatedAt: now,
+		Version: 1, State: f.state, Begun: true, StartedAt: now, UpdatedAt: now,
 	}
-	if err := wait(c, done, persistence.Op{Start: &s, Done: done}); err != nil {
+	start := s
+	if err := f.commit(done, persistence.Op{Start: &start, Done: done}); err != nil {
 		return err
 	}
-	for v := range transitions {
-		e := persistence.Entry{SagaID: id, Version: uint64(v + 2), Data: data}
-		if err := wait(c, done, persistence.Op{Entry: e, Done: done}); err != nil {
+	snapshots := f.shape.Snapshots
+	for n := 1; n <= f.shape.Entries; n++ {
+		s.Version++
+		if err := f.commit(done, persistence.Op{Entry: persistence.Entry{SagaID: id, Version: s.Version, Data: f.entry}, Done: done}); err != nil {
 			return err
 		}
+		if len(snapshots) > 0 && snapshots[0] == n {
+			snapshots = snapshots[1:]
+			f.checkpoint(s, len(snapshots) == 0)
+		}
 	}
-	s.Status, s.Version, s.EndedAt = persistence.StatusCompleted, uint64(transitions+1), time.Now()
-	snapshots.Submit(s, func() {})
 	return nil
 }
 
-func wait(c *persistence.Committer, done waiter, op persistence.Op) error {
-	if err := c.Submit(op); err != nil {
+func (f *Floor) checkpoint(s persistence.Saga, ended bool) {
+	s.Status, s.State, s.UpdatedAt = persistence.StatusCompensating, f.snapshot, time.Now()
+	if ended {
+		s.Status, s.EndedAt = persistence.StatusCompleted, s.UpdatedAt
+	}
+	f.checkpointer.Submit(s, func() {})
+}
+
+func (f *Floor) commit(done waiter, op persistence.Op) error {
+	if err := f.committer.Submit(op); err != nil {
 		return err
 	}
 	return <-done

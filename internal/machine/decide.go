@@ -176,7 +176,7 @@ func (d *decider) deferred(i int, undo bool, text string, absent bool) {
 		return
 	}
 	wait := d.backoff(c, int(st.Deferrals)+1)
-	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Text: clip(text), DueAtUs: d.at + wait.Microseconds()})
+	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Text: clip(text), DueAtUs: d.at + wait.Microseconds(), Absent: absent})
 	if absent && st.Stuck == "" && d.at-st.DeferredSinceUs >= absentPatience.Microseconds() {
 		d.step(sagazpb.EventKind_EVENT_KIND_STEP_STUCK, i, text)
 	}

@@ -67,7 +67,7 @@ func evolveStep(st *sagazpb.StepState, at int64, e *sagazpb.Event) {
 		note(st, at, e.Text, false)
 	case sagazpb.EventKind_EVENT_KIND_STEP_DEFERRED:
 		st.Status, st.DueAtUs, st.Error = backingOff, e.DueAtUs, e.Text
-		deferred(st, at)
+		deferred(st, at, e.Absent)
 	case sagazpb.EventKind_EVENT_KIND_STEP_IN_DOUBT:
 		st.Status, st.SettledAtUs = inDoubt, at
 		answered(st)
@@ -76,7 +76,7 @@ func evolveStep(st *sagazpb.StepState, at int64, e *sagazpb.Event) {
 		st.Status, st.SettledAtUs, st.BuildError = skipped, at, ""
 		answered(st)
 	case sagazpb.EventKind_EVENT_KIND_STEP_STUCK:
-		st.Stuck = e.Text
+		st.Stuck, st.StuckAbsent = e.Text, st.Deferrals > 0
 	case sagazpb.EventKind_EVENT_KIND_BUILD_FAILED:
 		st.BuildError = e.Text
 	default:
@@ -104,7 +104,7 @@ func evolveCompensation(st *sagazpb.StepState, at int64, e *sagazpb.Event) {
 		note(st, at, e.Text, true)
 	case sagazpb.EventKind_EVENT_KIND_COMPENSATION_DEFERRED:
 		st.Status, st.DueAtUs, st.Error = compensationBackingOff, e.DueAtUs, e.Text
-		deferred(st, at)
+		deferred(st, at, e.Absent)
 	case sagazpb.EventKind_EVENT_KIND_COMPENSATION_REJECTED:
 		st.Status = compensationBackingOff
 		answered(st)
@@ -120,12 +120,19 @@ func evolveCompensation(st *sagazpb.StepState, at int64, e *sagazpb.Event) {
 
 // answered forgets what the step waited for: an answer has come.
 func answered(st *sagazpb.StepState) {
-	st.DueAtUs, st.Stuck, st.Deferrals, st.DeferredSinceUs = 0, "", 0, 0
+	st.DueAtUs, st.Stuck, st.StuckAbsent, st.Deferrals, st.DeferredSinceUs = 0, "", false, 0, 0
 }
 
-func deferred(st *sagazpb.StepState, at int64) {
+// deferred counts an answer which says that nobody took the command. Somebody who is busy is there: the search for anybody is over.
+func deferred(st *sagazpb.StepState, at int64, absent bool) {
 	st.Deferrals++
-	if st.DeferredSinceUs == 0 {
+	switch {
+	case !absent:
+		st.DeferredSinceUs = 0
+		if st.StuckAbsent {
+			st.Stuck, st.StuckAbsent = "", false
+		}
+	case st.DeferredSinceUs == 0:
 		st.DeferredSinceUs = at
 	}
 }

@@ -46,10 +46,15 @@ func (d *decider) buildCompensations() {
 	}
 }
 
+// mayHaveHappened says whether a settled step is to be undone. One that was skipped after its command was sent is: nobody knows what became of it.
+func mayHaveHappened(st *sagazpb.StepState) bool {
+	return st.Status == succeeded || st.Status == inDoubt || st.Status == skipped && st.Attempts > 0
+}
+
 // lacksCompensation says whether a step may have happened and what would undo it is not built yet.
 func (d *decider) lacksCompensation(i int) bool {
 	st := d.s.Steps[i]
-	return d.p.Steps[i].Compensation != nil && (st.Status == succeeded || st.Status == inDoubt) && !st.CompensationBuilt && !st.CompensationWaived
+	return d.p.Steps[i].Compensation != nil && mayHaveHappened(st) && !st.CompensationBuilt && !st.CompensationWaived
 }
 
 func (d *decider) turnBack() {
@@ -105,7 +110,7 @@ func (d *decider) advance() {
 // passed says whether the steps after i need not wait for it any more.
 func (d *decider) passed(i int) bool {
 	st := d.s.Steps[i]
-	return st.Status == skipped || st.Status == succeeded && !d.lacksCompensation(i)
+	return (st.Status == skipped || st.Status == succeeded) && !d.lacksCompensation(i)
 }
 
 func (d *decider) ready(i int) bool {
@@ -128,7 +133,7 @@ func (d *decider) undo() {
 			continue
 		}
 		settled = false
-		if (st.Status == succeeded || st.Status == inDoubt) && st.CompensationBuilt && d.dependentsUndone(i) {
+		if mayHaveHappened(st) && st.CompensationBuilt && d.dependentsUndone(i) {
 			d.send(sagazpb.EventKind_EVENT_KIND_COMPENSATION_STARTED, i, nil)
 		}
 	}
@@ -140,11 +145,11 @@ func (d *decider) undo() {
 // undone says whether a step stands in nobody's way any more: compensated, never happened, or without compensation.
 func (d *decider) undone(i int) bool {
 	st := d.s.Steps[i]
-	switch st.Status {
-	case waiting, rejected, skipped, compensated, compensationSkipped:
-		return true
-	case succeeded, inDoubt:
+	switch {
+	case mayHaveHappened(st):
 		return d.p.Steps[i].Compensation == nil || st.CompensationWaived
+	case st.Status == waiting, st.Status == rejected, st.Status == skipped, st.Status == compensated, st.Status == compensationSkipped:
+		return true
 	default:
 		return false
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -33,9 +34,13 @@ func order() Plan {
 
 func TestRefusals(t *testing.T) {
 	for want, spoil := range map[string]func(*Plan){
-		`a definition has an empty name`:                                  func(p *Plan) { p.Name = "" },
-		`the name of a definition contains '/': "a/b"`:                    func(p *Plan) { p.Name = "a/b" },
-		`definition order: version 0 is not positive`:                     func(p *Plan) { p.Version = 0 },
+		`a definition has an empty name`:                                        func(p *Plan) { p.Name = "" },
+		`the name of a definition contains '/': "a/b"`:                          func(p *Plan) { p.Name = "a/b" },
+		`definition order: version 0 is not positive`:                           func(p *Plan) { p.Version = 0 },
+		`definition order: version 2147483648 is above the limit of 2147483647`: func(p *Plan) { p.Version = math.MaxInt32 + 1 },
+		`definition order: step "quote": 4294967297 attempts are above the limit of 2147483647`: func(p *Plan) {
+			p.Steps[0].Command.MaxAttempts = math.MaxUint32 + 2 // stored, it would be 1
+		},
 		`definition order: deadline -1s is negative`:                      func(p *Plan) { p.Deadline = -time.Second },
 		`definition order has no steps`:                                   func(p *Plan) { p.Steps = nil },
 		`definition order has 201 steps, the limit is 200: split it`:      func(p *Plan) { p.Steps = make([]Step, 201) },

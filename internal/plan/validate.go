@@ -2,12 +2,16 @@ package plan
 
 import (
 	"fmt"
+	"math"
 	"unicode"
 	"unicode/utf8"
 )
 
 // MaxSteps bounds a plan: the machine looks at every step on every transition.
 const MaxSteps = 200
+
+// maxNumber bounds versions and attempts: what is stored has 32 bits.
+const maxNumber = math.MaxInt32
 
 // maxNameBytes bounds names of definitions and steps: they become part of keys, metrics and pages.
 const maxNameBytes = 100
@@ -18,6 +22,9 @@ func (p *Plan) validateNames() error {
 	}
 	if p.Version < 1 {
 		return fmt.Errorf("definition %s: version %d is not positive", p.Name, p.Version)
+	}
+	if p.Version > maxNumber {
+		return fmt.Errorf("definition %s: version %d is above the limit of %d", p.Name, p.Version, maxNumber)
 	}
 	if p.Deadline < 0 {
 		return fmt.Errorf("definition %s: deadline %s is negative", p.Name, p.Deadline)
@@ -96,6 +103,8 @@ func (c Command) validate() error {
 		return fmt.Errorf("timeout %s is not positive", c.Timeout)
 	case c.MaxAttempts < 1:
 		return fmt.Errorf("%d attempts are not enough: at least 1", c.MaxAttempts)
+	case c.MaxAttempts > maxNumber:
+		return fmt.Errorf("%d attempts are above the limit of %d", c.MaxAttempts, maxNumber)
 	case c.InitialBackoff <= 0:
 		return fmt.Errorf("initial backoff %s is not positive", c.InitialBackoff)
 	case c.MaxBackoff < c.InitialBackoff:

@@ -505,12 +505,13 @@ type StepState struct {
 	SettledAtUs             int64                  `protobuf:"varint,13,opt,name=settled_at_us,json=settledAtUs,proto3" json:"settled_at_us,omitempty"`
 	CompensationStartedAtUs int64                  `protobuf:"varint,14,opt,name=compensation_started_at_us,json=compensationStartedAtUs,proto3" json:"compensation_started_at_us,omitempty"`
 	CompensationSettledAtUs int64                  `protobuf:"varint,15,opt,name=compensation_settled_at_us,json=compensationSettledAtUs,proto3" json:"compensation_settled_at_us,omitempty"`
-	Deferrals               uint32                 `protobuf:"varint,16,opt,name=deferrals,proto3" json:"deferrals,omitempty"` // answers in a row which said that nobody could take the command
-	DeferredSinceUs         int64                  `protobuf:"varint,17,opt,name=deferred_since_us,json=deferredSinceUs,proto3" json:"deferred_since_us,omitempty"`
-	Stuck                   string                 `protobuf:"bytes,18,opt,name=stuck,proto3" json:"stuck,omitempty"`                             // why a person is needed; empty: not stuck
-	BuildError              string                 `protobuf:"bytes,19,opt,name=build_error,json=buildError,proto3" json:"build_error,omitempty"` // user code failed to build the command or the compensation
-	Error                   string                 `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`                             // of the last failed attempt
-	Failures                []*AttemptFailure      `protobuf:"bytes,21,rep,name=failures,proto3" json:"failures,omitempty"`                       // the newest 20
+	Deferrals               uint32                 `protobuf:"varint,16,opt,name=deferrals,proto3" json:"deferrals,omitempty"`                                      // answers in a row which said that nobody could take the command
+	DeferredSinceUs         int64                  `protobuf:"varint,17,opt,name=deferred_since_us,json=deferredSinceUs,proto3" json:"deferred_since_us,omitempty"` // of deferrals in a row: since when there has been nobody to ask; 0: somebody was there
+	Stuck                   string                 `protobuf:"bytes,18,opt,name=stuck,proto3" json:"stuck,omitempty"`                                               // why a person is needed; empty: not stuck
+	BuildError              string                 `protobuf:"bytes,19,opt,name=build_error,json=buildError,proto3" json:"build_error,omitempty"`                   // user code failed to build the command or the compensation
+	Error                   string                 `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`                                               // of the last failed attempt
+	Failures                []*AttemptFailure      `protobuf:"bytes,21,rep,name=failures,proto3" json:"failures,omitempty"`                                         // the newest 20
+	StuckAbsent             bool                   `protobuf:"varint,22,opt,name=stuck_absent,json=stuckAbsent,proto3" json:"stuck_absent,omitempty"`               // stuck because there is nobody to ask
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -692,6 +693,13 @@ func (x *StepState) GetFailures() []*AttemptFailure {
 	return nil
 }
 
+func (x *StepState) GetStuckAbsent() bool {
+	if x != nil {
+		return x.StuckAbsent
+	}
+	return false
+}
+
 type AttemptFailure struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       uint32                 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -848,6 +856,7 @@ type Event struct {
 	Verb          string                 `protobuf:"bytes,7,opt,name=verb,proto3" json:"verb,omitempty"`                               // operator actions
 	Compensation  bool                   `protobuf:"varint,8,opt,name=compensation,proto3" json:"compensation,omitempty"`              // build failures
 	FailedStep    string                 `protobuf:"bytes,9,opt,name=failed_step,json=failedStep,proto3" json:"failed_step,omitempty"` // SAGA_COMPENSATING
+	Absent        bool                   `protobuf:"varint,10,opt,name=absent,proto3" json:"absent,omitempty"`                         // deferrals: there was nobody to ask
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -945,6 +954,13 @@ func (x *Event) GetFailedStep() string {
 	return ""
 }
 
+func (x *Event) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
+}
+
 // Transition is a journal entry: what one input changed.
 type Transition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1031,7 +1047,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\vtraceparent\x18\x15 \x01(\tR\vtraceparent\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaf\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd2\x06\n" +
 	"\tStepState\x12,\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x14.sagaz.v1.StepStatusR\x06status\x12\x1a\n" +
 	"\battempts\x18\x02 \x01(\rR\battempts\x123\n" +
@@ -1056,7 +1072,8 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\vbuild_error\x18\x13 \x01(\tR\n" +
 	"buildError\x12\x14\n" +
 	"\x05error\x18\x14 \x01(\tR\x05error\x124\n" +
-	"\bfailures\x18\x15 \x03(\v2\x18.sagaz.v1.AttemptFailureR\bfailures\"y\n" +
+	"\bfailures\x18\x15 \x03(\v2\x18.sagaz.v1.AttemptFailureR\bfailures\x12!\n" +
+	"\fstuck_absent\x18\x16 \x01(\bR\vstuckAbsent\"y\n" +
 	"\x0eAttemptFailure\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\rR\aattempt\x12\"\n" +
 	"\fcompensation\x18\x02 \x01(\bR\fcompensation\x12\x13\n" +
@@ -1067,7 +1084,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x12\n" +
 	"\x04step\x18\x03 \x01(\tR\x04step\x12\x0e\n" +
 	"\x02by\x18\x04 \x01(\tR\x02by\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"\xf7\x01\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\x8f\x02\n" +
 	"\x05Event\x12'\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x13.sagaz.v1.EventKindR\x04kind\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x18\n" +
@@ -1078,7 +1095,9 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x04verb\x18\a \x01(\tR\x04verb\x12\"\n" +
 	"\fcompensation\x18\b \x01(\bR\fcompensation\x12\x1f\n" +
 	"\vfailed_step\x18\t \x01(\tR\n" +
-	"failedStep\"J\n" +
+	"failedStep\x12\x16\n" +
+	"\x06absent\x18\n" +
+	" \x01(\bR\x06absent\"J\n" +
 	"\n" +
 	"Transition\x12\x13\n" +
 	"\x05at_us\x18\x01 \x01(\x03R\x04atUs\x12'\n" +

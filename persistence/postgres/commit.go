@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -61,6 +62,15 @@ func (s *Store) commit(ctx context.Context, conn *pgx.Conn, b *persistence.Batch
 			return nil, fmt.Errorf("%w: %s", persistence.ErrConflict, key)
 		}
 		inserted, positions = 0, nil
+	}
+	if errors.Is(verdict(err), persistence.ErrFenced) {
+		ours, look := s.committedInTime(ctx, conn, writer, batch)
+		if look != nil {
+			return nil, look
+		}
+		if ours {
+			inserted, positions, err = 0, nil, nil
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -139,6 +149,15 @@ func (s *Store) committedBefore(ctx context.Context, conn *pgx.Conn, writer, bat
 	var ours int
 	err := conn.QueryRow(ctx, s.sql.appendedBy, s.args.entryID, s.args.entryVersion, writer, batch).Scan(&ours)
 	return ours == len(s.args.entryID), err
+}
+
+// committedInTime says whether a dead member's batch was committed before it died, by an attempt whose outcome we did not learn. None of them is
+// still on its way: whoever marked the member dead has waited for them. Its starts tell for as long as they are kept; its journal entries
+// only until a snapshot covers them: then a batch without starts counts as refused.
+func (s *Store) committedInTime(ctx context.Context, conn *pgx.Conn, writer, batch int64) (bool, error) {
+	var started, appended int
+	err := conn.QueryRow(ctx, s.sql.writtenBy, s.args.id, s.args.entryID, s.args.entryVersion, writer, batch).Scan(&started, &appended)
+	return started+appended > 0, err
 }
 
 // duplicates are the starts whose rows are not ours, and those that stand behind another of the same id in the batch.

@@ -64,6 +64,43 @@ func TestTheMemberFencesAlone(t *testing.T) {
 	require.Equal(t, 1, count(t, conn, "sagaz.journal"))
 }
 
+// A commit whose answer was lost may have come through before the member was marked dead: that is not the same as being refused.
+func TestABatchThatWasCommittedBeforeItsMemberDied(t *testing.T) {
+	t.Parallel()
+	dsn := testpg.DSN(t)
+	s, conn := joined(t, dsn), connect(t, dsn)
+	_, err := s.Commit(t.Context(), &persistence.Batch{ID: 1, Starts: []persistence.Saga{saga("old")}})
+	require.NoError(t, err)
+	both := &persistence.Batch{ID: 2, Starts: []persistence.Saga{saga("new"), saga("old")}, Entries: []persistence.Entry{entry("old", 2)}}
+	start := &persistence.Batch{ID: 3, Starts: []persistence.Saga{saga("other")}}
+	move := &persistence.Batch{ID: 4, Entries: []persistence.Entry{entry("old", 3)}}
+	for _, b := range []*persistence.Batch{both, start, move} {
+		_, err := s.Commit(t.Context(), b)
+		require.NoError(t, err)
+	}
+	exec(t, conn, "UPDATE sagaz.members SET alive = false")
+
+	duplicates, err := s.Commit(t.Context(), both)
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, duplicates)
+	for _, b := range []*persistence.Batch{start, move} {
+		duplicates, err := s.Commit(t.Context(), b)
+		require.NoError(t, err)
+		require.Empty(t, duplicates)
+	}
+	for _, never := range []*persistence.Batch{
+		{ID: 5, Starts: []persistence.Saga{saga("other")}, Entries: []persistence.Entry{entry("old", 3)}},
+		{ID: 6},
+	} {
+		_, err := s.Commit(t.Context(), never)
+		require.ErrorIs(t, err, persistence.ErrFenced)
+	}
+
+	exec(t, conn, "DELETE FROM sagaz.journal") // a snapshot of the next owner covers it: nothing tells any more
+	_, err = s.Commit(t.Context(), move)
+	require.ErrorIs(t, err, persistence.ErrFenced)
+}
+
 func TestATakeoverWaitsForTheCommitInFlight(t *testing.T) {
 	t.Parallel()
 	dsn := testpg.DSN(t)

@@ -7,7 +7,7 @@ import "strings"
 type statements struct {
 	fence, start, append, wake         string
 	enqueue, enqueueOne                string
-	startedBy, appendedBy              string
+	startedBy, appendedBy, writtenBy   string
 	snapshot, trim                     string
 	insertOne, recover, journal, load  string
 	waiting, list, deleteEnded         string
@@ -52,6 +52,9 @@ func newStatements(schema string) statements {
 		appendedBy: q(`SELECT count(*) FROM unnest($1::text[], $2::bigint[]) u (id, version)
 			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $3 AND j.batch = $4`),
 
+		writtenBy: q(`SELECT (SELECT count(*) FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $4 AND batch = $5),
+				(SELECT count(*) FROM unnest($2::text[], $3::bigint[]) u (id, version)
+				JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $4 AND j.batch = $5)`),
 		snapshot: q(`UPDATE sagaz.sagas s SET status = u.status, version = u.version, state = u.state, begun = u.begun,
 				asleep = u.asleep, wake_at = u.wake_at, updated_at = u.updated_at, ended_at = u.ended_at, tags = u.tags::jsonb,
 				stuck_at = CASE WHEN u.status = 6 THEN coalesce(s.stuck_at, u.updated_at) END
