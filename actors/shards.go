@@ -78,14 +78,23 @@ var _ cluster.Host = leaseholder{}
 func (h leaseholder) Open(shard int) {
 	if err := h.rt.openShard(shard); err != nil {
 		h.rt.cfg.Logger.Error("a shard cannot be opened", "shard", shard, "error", err)
+		return
 	}
+	h.rt.cfg.Metrics.ShardClaimed()
 }
 
 // Close implements cluster.Host.
-func (h leaseholder) Close(shard int, done func()) { h.rt.closeShard(shard, done) }
+func (h leaseholder) Close(shard int, done func()) {
+	began := h.rt.cfg.Clock.Now()
+	h.rt.closeShard(shard, func() {
+		h.rt.cfg.Metrics.ShardReleased(h.rt.cfg.Clock.Now().Sub(began))
+		done()
+	})
+}
 
 // Drop implements cluster.Host.
 func (h leaseholder) Drop(shards []int) {
+	h.rt.cfg.Metrics.LeasesLost(len(shards))
 	for _, s := range shards {
 		h.rt.dropShard(s)
 	}
