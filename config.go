@@ -15,6 +15,7 @@ import (
 	"github.com/sagaz/sagaz/persistence/memory"
 	"github.com/sagaz/sagaz/persistence/postgres"
 	"github.com/sagaz/sagaz/persistence/sqlite"
+	"github.com/sagaz/sagaz/transport"
 )
 
 // Config says what a node is made of. The zero value is a node on ./sagaz.db that runs nothing.
@@ -34,6 +35,13 @@ type Config struct {
 
 	// Migrate brings a Postgres schema to this binary's version on Open. Embedded stores always do. Defaults to false: run `sagaz migrate`.
 	Migrate bool
+
+	// Publisher sends events: a Watermill publisher, of which nil errors mean that the broker has the message (the packages below transport make such).
+	// It is called from several goroutines and stays open when the node closes. nil: no event is stored or sent.
+	Publisher transport.Publisher
+
+	// Events say what is told of every saga; Emit tells more of one definition's.
+	Events Events
 
 	// Logger takes the lines for operators. Defaults to slog.Default().
 	Logger *slog.Logger
@@ -88,6 +96,7 @@ func (c Config) withDefaults() Config {
 	c.StartTimeout = orDefault(c.StartTimeout, 10*time.Second)
 	c.DrainTimeout = orDefault(c.DrainTimeout, 10*time.Second)
 	c.MaxLive = orDefault(c.MaxLive, 200_000)
+	c.Events = c.Events.withDefaults()
 	return c
 }
 

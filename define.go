@@ -59,7 +59,10 @@ func Deadline(d time.Duration) DefineOption {
 // definition that cannot be right: a name, an edge, a pivot or a policy that contradicts itself, or a type the codec cannot carry.
 // The name (1–100 bytes without spaces or '/') is stored with every saga: keep it for as long as its sagas live.
 func Define[In, Out any](name string, build func(*Builder[In, Out]), opts ...DefineOption) *Definition[In, Out] {
-	c := &code[In, Out]{blueprint: &blueprint{draft: plan.Plan{Name: name, Version: 1}}}
+	c := &code[In, Out]{
+		blueprint: &blueprint{draft: plan.Plan{Name: name, Version: 1}},
+		emits:     map[int][]func(In, Results) ([]byte, error){},
+	}
 	for _, o := range opts {
 		o.applyDefinition(&c.draft)
 	}

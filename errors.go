@@ -12,6 +12,8 @@ import (
 var (
 	// ErrNotFound says that there is no saga of this id.
 	ErrNotFound = persistence.ErrNotFound
+	// ErrNoMessage says that there is no dead message of this id.
+	ErrNoMessage = errors.New("message not found")
 	// ErrIDInUse says that the id belongs to a saga of another definition, or with another input.
 	ErrIDInUse = errors.New("the saga id is in use")
 	// ErrInUse says that another process holds the store.

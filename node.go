@@ -13,6 +13,7 @@ import (
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/telemetry"
+	"github.com/sagaz/sagaz/transport"
 )
 
 // Node runs sagas and participants over one store. Make one with Open; it is safe for concurrent use.
@@ -23,7 +24,9 @@ type Node struct {
 	tracer       *telemetry.Tracer
 	server       *console.Server // nil: no API
 	participants []actors.Participant
-	runtime      atomic.Pointer[actors.Runtime] // another one after a clustered node had to rejoin
+	runtime      atomic.Pointer[actors.Runtime]  // another one after a clustered node had to rejoin
+	relay        atomic.Pointer[transport.Relay] // likewise; nil: nothing is sent
+	teller       *actors.Teller                  // nil: nothing is told
 	closing      chan struct{}
 	stopped      chan struct{} // whatever keeps a clustered node a member has ended
 	close        sync.Once
@@ -46,8 +49,11 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if cfg.Cluster != nil && !isPostgres(cfg.Store) {
 		return nil, fmt.Errorf("%w: Config.Cluster needs a store that several processes share: postgres://…", ErrInvalid)
 	}
+	if err := cfg.Events.check(); err != nil {
+		return nil, err
+	}
 	n := &Node{
-		Inspector: Inspector{registry: registry, node: true}, cfg: cfg, participants: participants,
+		Inspector: Inspector{registry: registry, node: true}, cfg: cfg, participants: participants, teller: cfg.teller(),
 		tracer:  telemetry.NewTracer(cfg.TracerProvider),
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
@@ -125,11 +131,18 @@ func (n *Node) start(ctx context.Context) (*actors.Runtime, error) {
 	if err := n.registry.AddStored(stored); err != nil {
 		return nil, err
 	}
-	return actors.Start(ctx, actors.Config{
+	relay := n.newRelay()
+	runtime, err := actors.Start(ctx, actors.Config{
 		Store: n.store, Registry: n.registry, Definitions: rows, Participants: n.participants, Clock: actors.NewClock(), Logger: n.cfg.Logger,
 		Member: persistence.Member{Name: memberName(), Sole: true}, Cluster: n.cfg.Cluster.runtime(),
 		IdleAfter: n.cfg.IdleAfter, Retention: n.cfg.Retention, MaxLive: n.cfg.MaxLive, Paused: n.cfg.Paused, Metrics: n.metrics, Tracer: n.tracer,
+		Teller: n.teller, Outbox: outboxOf(relay),
 	})
+	if err != nil {
+		return nil, err
+	}
+	n.relay.Store(relay)
+	return runtime, nil
 }
 
 // Close drains the node. A member of a cluster hands its sagas over to the others first. Then no further command is sent, handlers in flight get what

@@ -14,7 +14,8 @@ import (
 type Results struct {
 	blueprint *blueprint
 	state     *sagazpb.SagaState
-	reader    int // the step being built; everyStep in Returns
+	reader    int  // the step being built; everyStep in Returns
+	itself    bool // the reader has succeeded: its own reply may be read
 }
 
 const everyStep = -1
@@ -52,6 +53,7 @@ func (h *StepHandle[C, R]) read(r Results) *sagazpb.StepState {
 		panic(misuse{fmt.Errorf("step %q is read from Results that no build made", h.name())})
 	case r.blueprint != h.blueprint:
 		panic(misuse{fmt.Errorf("step %q of definition %s is read by definition %s", h.name(), h.blueprint.draft.Name, r.blueprint.draft.Name)})
+	case r.itself && r.reader == h.index:
 	case r.reader != everyStep && !r.blueprint.plan.Ancestor(h.index, r.reader):
 		reader := r.blueprint.plan.Steps[r.reader].Name
 		panic(misuse{fmt.Errorf("step %q reads the reply of step %q, which does not come before it: say so with After", reader, h.name())})
@@ -64,6 +66,7 @@ type code[In, Out any] struct {
 	*blueprint
 	steps   []stepCode[In]
 	returns func(In, Results) Out
+	emits   map[int][]func(In, Results) ([]byte, error) // by step; machine.OfSaga: on completion
 }
 
 type stepCode[In any] struct {
@@ -78,7 +81,7 @@ func (c *code[In, Out]) BuildCommand(s *sagazpb.SagaState, step int) (command []
 		if err != nil {
 			return nil, err
 		}
-		r, code := Results{c.blueprint, s, step}, c.steps[step]
+		r, code := Results{blueprint: c.blueprint, state: s, reader: step}, c.steps[step]
 		if code.when != nil && !code.when(in, r) {
 			skip = true
 			return nil, nil
@@ -109,7 +112,7 @@ func (c *code[In, Out]) BuildResult(s *sagazpb.SagaState) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return messages.Encode(c.returns(in, Results{c.blueprint, s, everyStep}))
+		return messages.Encode(c.returns(in, Results{blueprint: c.blueprint, state: s, reader: everyStep}))
 	})
 }
 

@@ -70,7 +70,8 @@ func problem(err error) string {
 	return err.Error()
 }
 
-// StartTx inserts the saga in the caller's own transaction on the node's Postgres: it begins if, and only if, that transaction commits.
+// StartTx inserts the saga, and what is told of its start, in the caller's own transaction on the node's Postgres: it begins if, and only if, that
+// transaction commits.
 // Call Handle afterwards to wait for it. Errors: ErrIDInUse for any id that exists, ErrInvalid (also on another store than Postgres).
 func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, id string, in In, opts ...StartOption) (*Saga[Out], error) {
 	store, ok := n.store.(txStarter)
@@ -85,13 +86,17 @@ func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, i
 	if !ok || def.Builder == nil {
 		return nil, fmt.Errorf("saga %s: %w: %s v%d", start.SagaId, ErrUnknownDefinition, d.plan.Name, d.plan.Version)
 	}
-	state, _ := machine.Start(def.Plan, def.Builder, machine.Moment{Now: time.Now()}, machine.StartParams{ID: start.SagaId, Input: start.Input, Tags: start.Tags, Traceparent: telemetry.Traceparent(ctx)})
+	state, events := machine.Start(def.Plan, def.Builder, machine.Moment{Now: time.Now()}, machine.StartParams{ID: start.SagaId, Input: start.Input, Tags: start.Tags, Traceparent: telemetry.Traceparent(ctx)})
 	row, err := actors.Row(state, actors.ShardOf(start.SagaId, store.Shards()))
 	if err != nil {
 		return nil, err
 	}
 	row.Begun = false
-	inserted, err := store.InsertSagaTx(ctx, tx, row, nil)
+	outgoing, err := n.teller.Outgoing(def.Plan, state, row.Shard, events)
+	if err != nil {
+		return nil, err
+	}
+	inserted, err := store.InsertSagaTx(ctx, tx, row, outgoing)
 	if err != nil {
 		return nil, fmt.Errorf("saga %s: %w", start.SagaId, err)
 	}

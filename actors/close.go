@@ -39,6 +39,7 @@ func (rt *Runtime) stop(ctx context.Context) error {
 	errs = append(errs, rt.settle(ctx))
 	rt.committer.Close()
 	rt.checkpointer.Close()
+	errs = append(errs, rt.closeOutbox(ctx))
 	rt.timers.close()
 	for _, shard := range rt.open.list() {
 		if pid := rt.open.remove(shard); pid != nil {

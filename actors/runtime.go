@@ -34,6 +34,8 @@ type Config struct {
 	Paused       bool               // nothing is recovered, sent or woken: for tools
 	Metrics      *telemetry.Metrics
 	Tracer       *telemetry.Tracer
+	Teller       *Teller // nil: nothing is written to the outbox
+	Outbox       Outbox  // nil: nothing is sent; shut down with the runtime
 }
 
 // Cluster says how a node is a member. Store must be a persistence.ClusterStore.
@@ -90,7 +92,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	rt := &Runtime{
 		cfg: cfg, participants: map[string]*actor.PID{}, loads: make(chan struct{}, maxConcurrentLoads),
 		system:       newSystem(cfg.Logger),
-		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger, Metrics: cfg.Metrics}),
+		committer:    persistence.NewCommitter(cfg.Store, persistence.CommitterOptions{Logger: cfg.Logger, Metrics: cfg.Metrics, Offer: cfg.offer()}),
 		checkpointer: persistence.NewCheckpointer(cfg.Store, persistence.CheckpointerOptions{Logger: cfg.Logger, Metrics: cfg.Metrics}),
 		timers:       newTimers(cfg.Clock),
 		goroutines:   goroutines,

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/telemetry"
@@ -20,6 +21,7 @@ type host interface {
 	commit(op persistence.Op) error
 	checkpoint(row persistence.Saga, done func())
 	load(id string, done func(*persistence.Record, error))
+	outgoing(s *saga, events []*sagazpb.Event) ([]messages.Outgoing, error) // what is told of the transition that led to s.state
 	send(s *saga, c *sagazpb.Command)
 	wake(s *saga, at time.Time) // one wake-up a saga: a later call replaces an earlier one; the zero time cancels it
 	problem(text string, id string, err error)

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -29,10 +30,14 @@ func (s *saga) apply(msg any, in machine.Input) {
 		return
 	}
 	data, err := proto.Marshal(&sagazpb.Transition{AtUs: s.state.UpdatedAtUs, Events: events})
+	var outgoing []messages.Outgoing
+	if err == nil {
+		outgoing, err = s.host.outgoing(s, events)
+	}
 	if err == nil {
 		err = s.host.commit(persistence.Op{
 			Entry: persistence.Entry{SagaID: s.id, Version: s.state.Version, Data: data},
-			Wake:  s.asleep, Done: s.owner.(persistence.Waiter),
+			Wake:  s.asleep, Outgoing: outgoing, Done: s.owner.(persistence.Waiter),
 		})
 	}
 	s.busy, s.events, s.current = committing, events, msg

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/telemetry"
@@ -22,11 +23,16 @@ func (s *saga) start(r *request) {
 	}
 	s.def = def
 	state, events := machine.Start(def.Plan, def.Builder, s.host.moment(), machine.StartParams{ID: s.id, Input: in.Input, Tags: in.Tags, Traceparent: in.Traceparent})
+	s.state = state
 	row, err := Row(state, s.shard)
+	var outgoing []messages.Outgoing
 	if err == nil {
-		err = s.host.commit(persistence.Op{Start: &row, Done: s.owner.(persistence.Waiter)})
+		outgoing, err = s.host.outgoing(s, events)
 	}
-	s.state, s.shown = state, row.Status
+	if err == nil {
+		err = s.host.commit(persistence.Op{Start: &row, Outgoing: outgoing, Done: s.owner.(persistence.Waiter)})
+	}
+	s.shown = row.Status
 	s.busy, s.events, s.starting = committing, events, r
 	if err != nil {
 		s.onCommitted(err)

@@ -43,6 +43,7 @@ func (rt *Runtime) openShard(shard int) error {
 	}
 	rt.open.add(shard, pid)
 	if !rt.cfg.Paused {
+		rt.openLane(shard)
 		rt.recovery.add(shard)
 	}
 	return nil
@@ -88,7 +89,7 @@ func (h leaseholder) Close(shard int, done func()) {
 	began := h.rt.cfg.Clock.Now()
 	h.rt.closeShard(shard, func() {
 		h.rt.cfg.Metrics.ShardReleased(h.rt.cfg.Clock.Now().Sub(began))
-		done()
+		h.rt.closeLane(shard, done)
 	})
 }
 
@@ -97,5 +98,6 @@ func (h leaseholder) Drop(shards []int) {
 	h.rt.cfg.Metrics.LeasesLost(len(shards))
 	for _, s := range shards {
 		h.rt.dropShard(s)
+		h.rt.dropLane(s)
 	}
 }

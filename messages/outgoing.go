@@ -32,6 +32,16 @@ type Backlog struct {
 	OldestAt  time.Time
 }
 
+// OutboxSize is what an outbox holds.
+type OutboxSize struct {
+	Messages int       // not confirmed sent; counted up to MaxOutboxCount
+	OldestAt time.Time // of those counted; zero: there are none
+	Dead     int       // refused for good; counted up to MaxOutboxCount
+}
+
+// MaxOutboxCount bounds how far an outbox is counted.
+const MaxOutboxCount = 100_000
+
 // Dead is a message that a broker refused for good: a row of the table outbox_dead.
 type Dead struct {
 	Outgoing // Pos is 0: it has no place in the outbox any more

@@ -32,6 +32,9 @@ type Outbox interface {
 	// Backlog counts what is not confirmed sent, for each publisher and lane that has any, in that order. nil lanes are all.
 	Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, error)
 
+	// OutboxSize counts what there is, up to messages.MaxOutboxCount.
+	OutboxSize(ctx context.Context) (messages.OutboxSize, error)
+
 	// Dead returns dead messages, the newest first.
 	Dead(ctx context.Context, q DeadQuery) ([]messages.Dead, error)
 

@@ -214,6 +214,9 @@ func (c *Courier) Ready() []int {
 	return ready
 }
 
+// Lanes returns how many lanes are open.
+func (c *Courier) Lanes() int { return len(c.lanes) }
+
 // Held returns how many messages are in memory to be sent.
 func (c *Courier) Held() (n int) {
 	for _, l := range c.lanes {

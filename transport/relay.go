@@ -21,6 +21,7 @@ type Store interface {
 	ReadUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) (page []messages.Outgoing, more bool, err error)
 	DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error
 	Bury(ctx context.Context, publisher string, refused messages.Mark, reason string) error
+	OutboxSize(ctx context.Context) (messages.OutboxSize, error)
 }
 
 // Publisher is the part of a Watermill publisher that a Relay uses. It sends the messages of one call in order and stops at the first that fails;
@@ -48,6 +49,8 @@ type RelayOptions struct {
 // Rhythms and bounds of a Relay.
 const (
 	tickEvery    = time.Second
+	sizeEvery    = 10 // ticks, until the outbox is counted again
+	drainEvery   = 2 * time.Millisecond
 	deleteAfter  = 20 * time.Millisecond // what was sent is deleted after this,
 	deleteAt     = 500                   // or when it is so much
 	readsAtOnce  = 4
@@ -114,6 +117,7 @@ func (r *Relay) Open(lane int) {
 		return
 	}
 	r.courier.Open(lane)
+	r.opts.Metrics.SetLanes(r.courier.Lanes())
 	signal(r.opened)
 }
 
@@ -136,11 +140,31 @@ func (r *Relay) Offer(rows []messages.Outgoing) {
 func (r *Relay) Close(ctx context.Context, lane int) error {
 	r.mu.Lock()
 	w := r.release(lane)
+	r.opts.Metrics.SetLanes(r.courier.Lanes())
 	r.mu.Unlock()
 	if err := r.await(ctx, w, lane); err != nil {
 		return err
 	}
 	return r.delete(ctx)
+}
+
+// Drain waits until what is held in memory has been sent, a broker fails, or ctx ends. It is no promise: what is left stands in the table.
+func (r *Relay) Drain(ctx context.Context) {
+	ticker := time.NewTicker(drainEvery)
+	defer ticker.Stop()
+	for r.draining() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Relay) draining() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.courier.Held() > 0 && len(r.failing) == 0
 }
 
 // Shutdown closes every lane and stops the relay. It is bounded by ctx, and idempotent.
@@ -153,16 +177,22 @@ func (r *Relay) Shutdown(ctx context.Context) error {
 	first := !r.closed
 	r.closed = true
 	r.mu.Unlock()
-	var errs []error
+	stuck := 0
 	for lane, w := range working {
-		errs = append(errs, r.await(ctx, w, lane))
+		if r.await(ctx, w, lane) != nil {
+			stuck++
+		}
+	}
+	var err error
+	if stuck > 0 {
+		err = fmt.Errorf("the publisher has not returned for %d lanes: %w", stuck, context.Cause(ctx))
 	}
 	if first {
-		errs = append(errs, r.delete(ctx))
+		err = errors.Join(err, r.delete(ctx))
 	}
 	r.cancel()
 	<-r.kept
-	return errors.Join(errs...)
+	return err
 }
 
 // release closes a lane and returns its worker, nil if it has none.

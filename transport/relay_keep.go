@@ -10,7 +10,7 @@ func (r *Relay) keep() {
 	defer close(r.kept)
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
-	for {
+	for ticks := 0; ; {
 		select {
 		case <-r.sent:
 			if !r.gather() {
@@ -26,6 +26,9 @@ func (r *Relay) keep() {
 			r.courier.Tick()
 			r.mu.Unlock()
 			r.look()
+			if ticks++; ticks%sizeEvery == 1 && r.opts.Metrics != nil {
+				r.measure()
+			}
 		case <-r.ctx.Done():
 			return
 		}
@@ -49,6 +52,9 @@ func (r *Relay) gather() bool {
 func (r *Relay) delete(ctx context.Context) error {
 	r.deleting.Lock()
 	defer r.deleting.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	r.mu.Lock()
 	marks := r.courier.Delete()
 	r.mu.Unlock()
@@ -98,6 +104,21 @@ func (r *Relay) wakeAll() {
 	for _, lane := range r.courier.Ready() {
 		r.wake(lane)
 	}
+}
+
+// measure counts what the outbox holds, for the metrics.
+func (r *Relay) measure() {
+	ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+	defer cancel()
+	size, err := r.store.OutboxSize(ctx)
+	if err != nil {
+		return // the look into the table says so
+	}
+	age := time.Duration(0)
+	if !size.OldestAt.IsZero() {
+		age = max(0, r.opts.Now().Sub(size.OldestAt))
+	}
+	r.opts.Metrics.SetOutbox(size.Messages, age, size.Dead)
 }
 
 // answered tells operators when the store begins to fail, and when it answers again. The caller holds mu.

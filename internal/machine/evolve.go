@@ -13,7 +13,7 @@ const (
 // evolve changes s by one event. It decides nothing: the same events give the same state, live or replayed.
 func evolve(s *sagazpb.SagaState, at int64, e *sagazpb.Event) {
 	switch e.Kind {
-	case sagazpb.EventKind_EVENT_KIND_SAGA_STARTED:
+	case sagazpb.EventKind_EVENT_KIND_SAGA_STARTED, sagazpb.EventKind_EVENT_KIND_SAGA_EVENT_BUILT:
 	case sagazpb.EventKind_EVENT_KIND_SAGA_COMPENSATING:
 		s.Phase, s.FailedStep, s.Reason = compensating, e.FailedStep, e.Text
 	case sagazpb.EventKind_EVENT_KIND_SAGA_COMPLETED:
@@ -79,6 +79,8 @@ func evolveStep(st *sagazpb.StepState, at int64, e *sagazpb.Event) {
 		st.Stuck, st.StuckAbsent = e.Text, st.Deferrals > 0
 	case sagazpb.EventKind_EVENT_KIND_BUILD_FAILED:
 		st.BuildError = e.Text
+	case sagazpb.EventKind_EVENT_KIND_STEP_EVENT_BUILT:
+		st.EventsBuilt, st.BuildError = true, ""
 	default:
 		evolveCompensation(st, at, e)
 	}

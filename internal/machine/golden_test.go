@@ -19,7 +19,7 @@ import (
 // TestGolden plays the files of testdata, which show rule by rule what the machine decides. After each input it prints the events,
 // what is sent, and the statuses that changed. `go test -run TestGolden -rewrite` writes them anew: read the difference.
 //
-// The language: define (a step per line: NAME [after=A,B] [pivot] [when] [attempts=N] [timeout=D] [comp], the
+// The language: define (a step per line: NAME [after=A,B] [pivot] [when] [attempts=N] [timeout=D] [tells=TOPIC,TOPIC] [comp], the
 // compensation takes over what stands before it), start, tick DURATION, wait DURATION,
 // reply STEP [comp] done|rejected|failed|busy|absent|expired [attempt=N] [error=(text)] [payload=text] [after=D], cancel, retry,
 // skip STEP, abandon, rebuild; break STEP|result, mend and orphan change the code; crash reloads the state from its encoding.

@@ -57,6 +57,14 @@ func (b *scripted) BuildResult(s *sagazpb.SagaState) ([]byte, error) {
 	return []byte(strings.Join(words, " ")), b.fails("result")
 }
 
+func (b *scripted) BuildEvent(s *sagazpb.SagaState, step, n int) ([]byte, error) {
+	if step == OfSaga {
+		return fmt.Appendf(nil, "completed %d", n), b.fails("event")
+	}
+	name := b.p.Steps[step].Name
+	return fmt.Appendf(nil, "told %d %s=%s", n, name, seen(s.Steps[step])), b.fails(name + "-event")
+}
+
 func seen(st *sagazpb.StepState) string {
 	switch {
 	case !st.HasResult:
@@ -70,6 +78,9 @@ func seen(st *sagazpb.StepState) string {
 // define reads a plan: its options are arguments, its steps are lines.
 func define(t *testing.T, c *datadriven.TestData) *plan.Plan {
 	p := plan.Plan{Name: "d", Version: 1, HasResult: c.HasArg("result"), Deadline: duration(t, text(c, "deadline", "0s"))}
+	if topic := text(c, "tells", ""); topic != "" {
+		p.Events = []plan.Event{{Topic: topic, ContentType: "text/plain"}}
+	}
 	names := map[string]int{}
 	for i, line := range strings.Split(strings.TrimSpace(c.Input), "\n") {
 		words := strings.Fields(line)
@@ -101,6 +112,10 @@ func defineStep(t *testing.T, words []string, names map[string]int) plan.Step {
 			undo := s.Command
 			undo.Action = "undo-" + words[0]
 			s.Compensation = &undo
+		case "tells":
+			for _, topic := range strings.Split(value, ",") {
+				s.Events = append(s.Events, plan.Event{Topic: topic, ContentType: "text/plain"})
+			}
 		case "timeout":
 			s.Command.Timeout = duration(t, value)
 		case "attempts":

@@ -3,6 +3,7 @@ package machine
 import (
 	"fmt"
 
+	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
 
@@ -11,6 +12,7 @@ func (d *decider) settle() {
 	for changed := true; changed && !Ended(d.s); {
 		before := len(d.events)
 		d.buildCompensations()
+		d.buildEvents()
 		if d.s.Phase == running {
 			d.turnBack()
 		}
@@ -57,6 +59,44 @@ func (d *decider) lacksCompensation(i int) bool {
 	return d.p.Steps[i].Compensation != nil && mayHaveHappened(st) && !st.CompensationBuilt && !st.CompensationWaived
 }
 
+// buildEvents builds what is told of a step's success, all of it or nothing. A saga that turned back tells nothing more, so that it needs no code.
+func (d *decider) buildEvents() {
+	for i, st := range d.s.Steps {
+		if !d.lacksEvents(i) || d.lacksCompensation(i) || !d.mayAsk(i, st.BuildError) {
+			continue
+		}
+		built, err := d.tell(i, d.p.Steps[i].Events, sagazpb.EventKind_EVENT_KIND_STEP_EVENT_BUILT)
+		if err != nil {
+			d.buildFailed(i, false, err)
+			continue
+		}
+		for _, e := range built {
+			d.emit(e)
+		}
+	}
+}
+
+// lacksEvents says whether a step has succeeded and what is told of it is not built yet.
+func (d *decider) lacksEvents(i int) bool {
+	return d.s.Phase == running && d.s.Steps[i].Status == succeeded && len(d.p.Steps[i].Events) > 0 && !d.s.Steps[i].EventsBuilt
+}
+
+// tell asks user code for events, and returns them as what happened.
+func (d *decider) tell(step int, events []plan.Event, kind sagazpb.EventKind) ([]*sagazpb.Event, error) {
+	if len(events) > 0 && d.b == nil {
+		return nil, d.noCode()
+	}
+	var built []*sagazpb.Event
+	for n, e := range events {
+		payload, err := d.b.BuildEvent(d.s, step, n)
+		if err != nil {
+			return nil, err
+		}
+		built = append(built, &sagazpb.Event{Kind: kind, Step: uint32(max(step, 0)), Payload: payload, Text: e.Topic})
+	}
+	return built, nil
+}
+
 func (d *decider) turnBack() {
 	for i, st := range d.s.Steps {
 		name := d.p.Steps[i].Name
@@ -93,24 +133,35 @@ func (d *decider) advance() {
 	if !done || d.b == nil || !d.mayAsk(resultBuild, d.s.ResultError) {
 		return
 	}
-	var result []byte
-	if d.p.HasResult {
-		var err error
-		if result, err = d.b.BuildResult(d.s); err != nil {
-			d.markAsked(resultBuild)
-			if text := clip(err.Error()); text != d.s.ResultError {
-				d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_RESULT_FAILED, Text: text})
-			}
-			return
+	result, told, err := d.conclude()
+	if err != nil {
+		d.markAsked(resultBuild)
+		if text := clip(err.Error()); text != d.s.ResultError {
+			d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_RESULT_FAILED, Text: text})
 		}
+		return
+	}
+	for _, e := range told {
+		d.emit(e)
 	}
 	d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_SAGA_COMPLETED, Payload: result})
+}
+
+// conclude builds the result, and what is told of the completion.
+func (d *decider) conclude() (result []byte, told []*sagazpb.Event, err error) {
+	if d.p.HasResult {
+		if result, err = d.b.BuildResult(d.s); err != nil {
+			return nil, nil, err
+		}
+	}
+	told, err = d.tell(OfSaga, d.p.Events, sagazpb.EventKind_EVENT_KIND_SAGA_EVENT_BUILT)
+	return result, told, err
 }
 
 // passed says whether the steps after i need not wait for it any more.
 func (d *decider) passed(i int) bool {
 	st := d.s.Steps[i]
-	return (st.Status == skipped || st.Status == succeeded) && !d.lacksCompensation(i)
+	return (st.Status == skipped || st.Status == succeeded) && !d.lacksCompensation(i) && !d.lacksEvents(i)
 }
 
 func (d *decider) ready(i int) bool {
@@ -171,8 +222,8 @@ func (d *decider) showStuck() {
 	}
 	forward := d.s.Phase == running
 	stuck := forward && d.s.ResultError != ""
-	for _, st := range d.s.Steps { // a saga that turned back needs no more commands
-		stuck = stuck || st.Stuck != "" || st.BuildError != "" && (forward || st.Status != waiting)
+	for i, st := range d.s.Steps { // a saga that turned back needs only what undoes its steps
+		stuck = stuck || st.Stuck != "" || st.BuildError != "" && (forward || d.lacksCompensation(i))
 	}
 	switch {
 	case stuck && !d.s.Stuck:

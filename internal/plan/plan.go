@@ -30,6 +30,13 @@ type Step struct {
 	Pivot        bool
 	HasWhen      bool
 	Compensation *Command // nil: the step has none
+	Events       []Event  // told when it succeeds
+}
+
+// Event is something that a saga tells, built by user code.
+type Event struct {
+	Topic       string
+	ContentType string // of the payload
 }
 
 // Plan is a definition with its types erased. Make one with New; it is never changed afterwards.
@@ -39,6 +46,7 @@ type Plan struct {
 	Deadline  time.Duration // 0: none
 	Steps     []Step
 	HasResult bool
+	Events    []Event // told when the saga completes
 
 	fingerprint []byte
 	pivot       int      // position, -1: none
@@ -60,7 +68,8 @@ func New(p Plan) (*Plan, error) {
 	return &p, nil
 }
 
-// Fingerprint identifies the plan's shape: 16 bytes over name, version, steps, edges, commands, compensations, pivot and conditions.
+// Fingerprint identifies the plan's shape: 16 bytes over name, version, steps, edges, commands, compensations, pivot,
+// conditions and events.
 // Timeouts, retries and the deadline are not part of it: they may be tuned while sagas run.
 func (p *Plan) Fingerprint() []byte { return p.fingerprint }
 

@@ -13,10 +13,10 @@ import (
 func (p *Plan) Proto() *sagazpb.Plan {
 	m := &sagazpb.Plan{
 		Name: p.Name, Version: uint32(p.Version), DeadlineUs: p.Deadline.Microseconds(),
-		HasResult: p.HasResult, Steps: make([]*sagazpb.PlanStep, len(p.Steps)),
+		HasResult: p.HasResult, Events: eventsProto(p.Events), Steps: make([]*sagazpb.PlanStep, len(p.Steps)),
 	}
 	for i, s := range p.Steps {
-		step := &sagazpb.PlanStep{Name: s.Name, Command: s.Command.proto(), Pivot: s.Pivot, HasWhen: s.HasWhen}
+		step := &sagazpb.PlanStep{Name: s.Name, Command: s.Command.proto(), Pivot: s.Pivot, HasWhen: s.HasWhen, Events: eventsProto(s.Events)}
 		for _, a := range s.After {
 			step.After = append(step.After, uint32(a))
 		}
@@ -36,10 +36,10 @@ func Decode(data []byte) (*Plan, error) {
 	}
 	p := Plan{
 		Name: m.Name, Version: int(m.Version), Deadline: micros(m.DeadlineUs),
-		HasResult: m.HasResult, Steps: make([]Step, len(m.Steps)),
+		HasResult: m.HasResult, Events: events(m.Events), Steps: make([]Step, len(m.Steps)),
 	}
 	for i, s := range m.Steps {
-		step := Step{Name: s.GetName(), Command: command(s.GetCommand()), Pivot: s.GetPivot(), HasWhen: s.GetHasWhen()}
+		step := Step{Name: s.GetName(), Command: command(s.GetCommand()), Pivot: s.GetPivot(), HasWhen: s.GetHasWhen(), Events: events(s.GetEvents())}
 		for _, a := range s.GetAfter() {
 			step.After = append(step.After, int(a))
 		}
@@ -64,6 +64,20 @@ func command(c *sagazpb.PlanCommand) Command {
 		Participant: c.GetParticipant(), Action: c.GetAction(), Timeout: micros(c.GetTimeoutUs()), MaxAttempts: int(c.GetMaxAttempts()),
 		InitialBackoff: micros(c.GetInitialBackoffUs()), MaxBackoff: micros(c.GetMaxBackoffUs()),
 	}
+}
+
+func eventsProto(list []Event) (m []*sagazpb.PlanEvent) {
+	for _, e := range list {
+		m = append(m, &sagazpb.PlanEvent{Topic: e.Topic, ContentType: e.ContentType})
+	}
+	return m
+}
+
+func events(m []*sagazpb.PlanEvent) (list []Event) {
+	for _, e := range m {
+		list = append(list, Event{Topic: e.GetTopic(), ContentType: e.GetContentType()})
+	}
+	return list
 }
 
 func micros(us int64) time.Duration { return time.Duration(us) * time.Microsecond }

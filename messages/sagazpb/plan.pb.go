@@ -29,6 +29,7 @@ type Plan struct {
 	DeadlineUs    int64                  `protobuf:"varint,3,opt,name=deadline_us,json=deadlineUs,proto3" json:"deadline_us,omitempty"` // 0: none
 	Steps         []*PlanStep            `protobuf:"bytes,4,rep,name=steps,proto3" json:"steps,omitempty"`
 	HasResult     bool                   `protobuf:"varint,5,opt,name=has_result,json=hasResult,proto3" json:"has_result,omitempty"`
+	Events        []*PlanEvent           `protobuf:"bytes,6,rep,name=events,proto3" json:"events,omitempty"` // told when the saga completes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +99,13 @@ func (x *Plan) GetHasResult() bool {
 	return false
 }
 
+func (x *Plan) GetEvents() []*PlanEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 // PlanStep is one step; the steps of a plan stand in the order of their definition.
 type PlanStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -107,6 +115,7 @@ type PlanStep struct {
 	Pivot         bool                   `protobuf:"varint,4,opt,name=pivot,proto3" json:"pivot,omitempty"`
 	HasWhen       bool                   `protobuf:"varint,5,opt,name=has_when,json=hasWhen,proto3" json:"has_when,omitempty"`
 	Compensation  *PlanCommand           `protobuf:"bytes,6,opt,name=compensation,proto3" json:"compensation,omitempty"` // absent: the step has none
+	Events        []*PlanEvent           `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`             // told when the step succeeds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,6 +192,66 @@ func (x *PlanStep) GetCompensation() *PlanCommand {
 	return nil
 }
 
+func (x *PlanStep) GetEvents() []*PlanEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// PlanEvent is an event that user code builds.
+type PlanEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Topic         string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	ContentType   string                 `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanEvent) Reset() {
+	*x = PlanEvent{}
+	mi := &file_sagaz_v1_plan_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanEvent) ProtoMessage() {}
+
+func (x *PlanEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_sagaz_v1_plan_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanEvent.ProtoReflect.Descriptor instead.
+func (*PlanEvent) Descriptor() ([]byte, []int) {
+	return file_sagaz_v1_plan_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PlanEvent) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *PlanEvent) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
 // PlanCommand is what a step or a compensation asks of a participant, and how insistently.
 type PlanCommand struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -198,7 +267,7 @@ type PlanCommand struct {
 
 func (x *PlanCommand) Reset() {
 	*x = PlanCommand{}
-	mi := &file_sagaz_v1_plan_proto_msgTypes[2]
+	mi := &file_sagaz_v1_plan_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -210,7 +279,7 @@ func (x *PlanCommand) String() string {
 func (*PlanCommand) ProtoMessage() {}
 
 func (x *PlanCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_sagaz_v1_plan_proto_msgTypes[2]
+	mi := &file_sagaz_v1_plan_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -223,7 +292,7 @@ func (x *PlanCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanCommand.ProtoReflect.Descriptor instead.
 func (*PlanCommand) Descriptor() ([]byte, []int) {
-	return file_sagaz_v1_plan_proto_rawDescGZIP(), []int{2}
+	return file_sagaz_v1_plan_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PlanCommand) GetParticipant() string {
@@ -272,7 +341,7 @@ var File_sagaz_v1_plan_proto protoreflect.FileDescriptor
 
 const file_sagaz_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x13sagaz/v1/plan.proto\x12\bsagaz.v1\"\x9e\x01\n" +
+	"\x13sagaz/v1/plan.proto\x12\bsagaz.v1\"\xcb\x01\n" +
 	"\x04Plan\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1f\n" +
@@ -280,14 +349,19 @@ const file_sagaz_v1_plan_proto_rawDesc = "" +
 	"deadlineUs\x12(\n" +
 	"\x05steps\x18\x04 \x03(\v2\x12.sagaz.v1.PlanStepR\x05steps\x12\x1d\n" +
 	"\n" +
-	"has_result\x18\x05 \x01(\bR\thasResult\"\xd1\x01\n" +
+	"has_result\x18\x05 \x01(\bR\thasResult\x12+\n" +
+	"\x06events\x18\x06 \x03(\v2\x13.sagaz.v1.PlanEventR\x06events\"\xfe\x01\n" +
 	"\bPlanStep\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\acommand\x18\x02 \x01(\v2\x15.sagaz.v1.PlanCommandR\acommand\x12\x14\n" +
 	"\x05after\x18\x03 \x03(\rR\x05after\x12\x14\n" +
 	"\x05pivot\x18\x04 \x01(\bR\x05pivot\x12\x19\n" +
 	"\bhas_when\x18\x05 \x01(\bR\ahasWhen\x129\n" +
-	"\fcompensation\x18\x06 \x01(\v2\x15.sagaz.v1.PlanCommandR\fcompensation\"\xdd\x01\n" +
+	"\fcompensation\x18\x06 \x01(\v2\x15.sagaz.v1.PlanCommandR\fcompensation\x12+\n" +
+	"\x06events\x18\a \x03(\v2\x13.sagaz.v1.PlanEventR\x06events\"D\n" +
+	"\tPlanEvent\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12!\n" +
+	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\"\xdd\x01\n" +
 	"\vPlanCommand\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1d\n" +
@@ -309,21 +383,24 @@ func file_sagaz_v1_plan_proto_rawDescGZIP() []byte {
 	return file_sagaz_v1_plan_proto_rawDescData
 }
 
-var file_sagaz_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_sagaz_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_sagaz_v1_plan_proto_goTypes = []any{
 	(*Plan)(nil),        // 0: sagaz.v1.Plan
 	(*PlanStep)(nil),    // 1: sagaz.v1.PlanStep
-	(*PlanCommand)(nil), // 2: sagaz.v1.PlanCommand
+	(*PlanEvent)(nil),   // 2: sagaz.v1.PlanEvent
+	(*PlanCommand)(nil), // 3: sagaz.v1.PlanCommand
 }
 var file_sagaz_v1_plan_proto_depIdxs = []int32{
 	1, // 0: sagaz.v1.Plan.steps:type_name -> sagaz.v1.PlanStep
-	2, // 1: sagaz.v1.PlanStep.command:type_name -> sagaz.v1.PlanCommand
-	2, // 2: sagaz.v1.PlanStep.compensation:type_name -> sagaz.v1.PlanCommand
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 1: sagaz.v1.Plan.events:type_name -> sagaz.v1.PlanEvent
+	3, // 2: sagaz.v1.PlanStep.command:type_name -> sagaz.v1.PlanCommand
+	3, // 3: sagaz.v1.PlanStep.compensation:type_name -> sagaz.v1.PlanCommand
+	2, // 4: sagaz.v1.PlanStep.events:type_name -> sagaz.v1.PlanEvent
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_sagaz_v1_plan_proto_init() }
@@ -337,7 +414,7 @@ func file_sagaz_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sagaz_v1_plan_proto_rawDesc), len(file_sagaz_v1_plan_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -166,6 +166,7 @@ const (
 	EventKind_EVENT_KIND_DEADLINE_PASSED       EventKind = 8
 	EventKind_EVENT_KIND_OPERATOR_ACTED        EventKind = 9
 	EventKind_EVENT_KIND_RESULT_FAILED         EventKind = 10
+	EventKind_EVENT_KIND_SAGA_EVENT_BUILT      EventKind = 11 // payload: what is told of the completion; text: its topic
 	EventKind_EVENT_KIND_STEP_STARTED          EventKind = 20 // payload: the command, once
 	EventKind_EVENT_KIND_STEP_RETRIED          EventKind = 21
 	EventKind_EVENT_KIND_STEP_SUCCEEDED        EventKind = 22
@@ -175,7 +176,8 @@ const (
 	EventKind_EVENT_KIND_STEP_IN_DOUBT         EventKind = 26
 	EventKind_EVENT_KIND_STEP_SKIPPED          EventKind = 27
 	EventKind_EVENT_KIND_STEP_STUCK            EventKind = 28
-	EventKind_EVENT_KIND_BUILD_FAILED          EventKind = 29 // of a command or a compensation
+	EventKind_EVENT_KIND_BUILD_FAILED          EventKind = 29 // of a command, a compensation or an event
+	EventKind_EVENT_KIND_STEP_EVENT_BUILT      EventKind = 30 // payload: what is told of the success; text: its topic
 	EventKind_EVENT_KIND_COMPENSATION_BUILT    EventKind = 40 // payload: the command
 	EventKind_EVENT_KIND_COMPENSATION_WAIVED   EventKind = 41
 	EventKind_EVENT_KIND_COMPENSATION_STARTED  EventKind = 42
@@ -201,6 +203,7 @@ var (
 		8:  "EVENT_KIND_DEADLINE_PASSED",
 		9:  "EVENT_KIND_OPERATOR_ACTED",
 		10: "EVENT_KIND_RESULT_FAILED",
+		11: "EVENT_KIND_SAGA_EVENT_BUILT",
 		20: "EVENT_KIND_STEP_STARTED",
 		21: "EVENT_KIND_STEP_RETRIED",
 		22: "EVENT_KIND_STEP_SUCCEEDED",
@@ -211,6 +214,7 @@ var (
 		27: "EVENT_KIND_STEP_SKIPPED",
 		28: "EVENT_KIND_STEP_STUCK",
 		29: "EVENT_KIND_BUILD_FAILED",
+		30: "EVENT_KIND_STEP_EVENT_BUILT",
 		40: "EVENT_KIND_COMPENSATION_BUILT",
 		41: "EVENT_KIND_COMPENSATION_WAIVED",
 		42: "EVENT_KIND_COMPENSATION_STARTED",
@@ -233,6 +237,7 @@ var (
 		"EVENT_KIND_DEADLINE_PASSED":       8,
 		"EVENT_KIND_OPERATOR_ACTED":        9,
 		"EVENT_KIND_RESULT_FAILED":         10,
+		"EVENT_KIND_SAGA_EVENT_BUILT":      11,
 		"EVENT_KIND_STEP_STARTED":          20,
 		"EVENT_KIND_STEP_RETRIED":          21,
 		"EVENT_KIND_STEP_SUCCEEDED":        22,
@@ -243,6 +248,7 @@ var (
 		"EVENT_KIND_STEP_SKIPPED":          27,
 		"EVENT_KIND_STEP_STUCK":            28,
 		"EVENT_KIND_BUILD_FAILED":          29,
+		"EVENT_KIND_STEP_EVENT_BUILT":      30,
 		"EVENT_KIND_COMPENSATION_BUILT":    40,
 		"EVENT_KIND_COMPENSATION_WAIVED":   41,
 		"EVENT_KIND_COMPENSATION_STARTED":  42,
@@ -512,6 +518,7 @@ type StepState struct {
 	Error                   string                 `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`                                               // of the last failed attempt
 	Failures                []*AttemptFailure      `protobuf:"bytes,21,rep,name=failures,proto3" json:"failures,omitempty"`                                         // the newest 20
 	StuckAbsent             bool                   `protobuf:"varint,22,opt,name=stuck_absent,json=stuckAbsent,proto3" json:"stuck_absent,omitempty"`               // stuck because there is nobody to ask
+	EventsBuilt             bool                   `protobuf:"varint,23,opt,name=events_built,json=eventsBuilt,proto3" json:"events_built,omitempty"`               // what is told of its success
 	unknownFields           protoimpl.UnknownFields
 	sizeCache               protoimpl.SizeCache
 }
@@ -696,6 +703,13 @@ func (x *StepState) GetFailures() []*AttemptFailure {
 func (x *StepState) GetStuckAbsent() bool {
 	if x != nil {
 		return x.StuckAbsent
+	}
+	return false
+}
+
+func (x *StepState) GetEventsBuilt() bool {
+	if x != nil {
+		return x.EventsBuilt
 	}
 	return false
 }
@@ -1047,7 +1061,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\vtraceparent\x18\x15 \x01(\tR\vtraceparent\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd2\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf5\x06\n" +
 	"\tStepState\x12,\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x14.sagaz.v1.StepStatusR\x06status\x12\x1a\n" +
 	"\battempts\x18\x02 \x01(\rR\battempts\x123\n" +
@@ -1073,7 +1087,8 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"buildError\x12\x14\n" +
 	"\x05error\x18\x14 \x01(\tR\x05error\x124\n" +
 	"\bfailures\x18\x15 \x03(\v2\x18.sagaz.v1.AttemptFailureR\bfailures\x12!\n" +
-	"\fstuck_absent\x18\x16 \x01(\bR\vstuckAbsent\"y\n" +
+	"\fstuck_absent\x18\x16 \x01(\bR\vstuckAbsent\x12!\n" +
+	"\fevents_built\x18\x17 \x01(\bR\veventsBuilt\"y\n" +
 	"\x0eAttemptFailure\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\rR\aattempt\x12\"\n" +
 	"\fcompensation\x18\x02 \x01(\bR\fcompensation\x12\x13\n" +
@@ -1122,7 +1137,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"$STEP_STATUS_COMPENSATION_BACKING_OFF\x10\b\x12\x1b\n" +
 	"\x17STEP_STATUS_COMPENSATED\x10\t\x12$\n" +
 	" STEP_STATUS_COMPENSATION_SKIPPED\x10\n" +
-	"*\xc5\a\n" +
+	"*\x87\b\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17EVENT_KIND_SAGA_STARTED\x10\x01\x12 \n" +
@@ -1135,7 +1150,8 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x1aEVENT_KIND_DEADLINE_PASSED\x10\b\x12\x1d\n" +
 	"\x19EVENT_KIND_OPERATOR_ACTED\x10\t\x12\x1c\n" +
 	"\x18EVENT_KIND_RESULT_FAILED\x10\n" +
-	"\x12\x1b\n" +
+	"\x12\x1f\n" +
+	"\x1bEVENT_KIND_SAGA_EVENT_BUILT\x10\v\x12\x1b\n" +
 	"\x17EVENT_KIND_STEP_STARTED\x10\x14\x12\x1b\n" +
 	"\x17EVENT_KIND_STEP_RETRIED\x10\x15\x12\x1d\n" +
 	"\x19EVENT_KIND_STEP_SUCCEEDED\x10\x16\x12\x1c\n" +
@@ -1145,7 +1161,8 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x18EVENT_KIND_STEP_IN_DOUBT\x10\x1a\x12\x1b\n" +
 	"\x17EVENT_KIND_STEP_SKIPPED\x10\x1b\x12\x19\n" +
 	"\x15EVENT_KIND_STEP_STUCK\x10\x1c\x12\x1b\n" +
-	"\x17EVENT_KIND_BUILD_FAILED\x10\x1d\x12!\n" +
+	"\x17EVENT_KIND_BUILD_FAILED\x10\x1d\x12\x1f\n" +
+	"\x1bEVENT_KIND_STEP_EVENT_BUILT\x10\x1e\x12!\n" +
 	"\x1dEVENT_KIND_COMPENSATION_BUILT\x10(\x12\"\n" +
 	"\x1eEVENT_KIND_COMPENSATION_WAIVED\x10)\x12#\n" +
 	"\x1fEVENT_KIND_COMPENSATION_STARTED\x10*\x12#\n" +

@@ -155,6 +155,23 @@ func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, e
 	return backlog, nil
 }
 
+// OutboxSize implements persistence.Outbox.
+func (s *Store) OutboxSize(ctx context.Context) (size messages.OutboxSize, err error) {
+	if err := ctx.Err(); err != nil {
+		return messages.OutboxSize{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rows := range s.outbox.lanes {
+		size.Messages += len(rows)
+		if at := rows[0].EnqueuedAt; size.OldestAt.IsZero() || at.Before(size.OldestAt) {
+			size.OldestAt = at
+		}
+	}
+	size.Messages, size.Dead = min(size.Messages, messages.MaxOutboxCount), min(len(s.outbox.dead), messages.MaxOutboxCount)
+	return size, nil
+}
+
 // Dead implements persistence.Outbox.
 func (s *Store) Dead(ctx context.Context, q persistence.DeadQuery) ([]messages.Dead, error) {
 	if err := ctx.Err(); err != nil {

@@ -94,6 +94,18 @@ func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, e
 	return backlog, nil
 }
 
+// OutboxSize implements persistence.Outbox.
+func (s *Store) OutboxSize(ctx context.Context) (size messages.OutboxSize, err error) {
+	var oldest *time.Time
+	if err := s.pool.QueryRow(ctx, s.sql.outboxSize, messages.MaxOutboxCount).Scan(&size.Messages, &oldest, &size.Dead); err != nil {
+		return messages.OutboxSize{}, fmt.Errorf("count the outbox: %w", err)
+	}
+	if oldest != nil {
+		size.OldestAt = oldest.UTC()
+	}
+	return size, nil
+}
+
 // Dead implements persistence.Outbox.
 func (s *Store) Dead(ctx context.Context, q persistence.DeadQuery) ([]messages.Dead, error) {
 	if q.Limit <= 0 {

@@ -18,7 +18,7 @@ type statements struct {
 	ask, settle, actions               string
 	forgetActions, boundary, buried    string
 	unsent, readUnsent, deleteSent     string
-	bury, backlog                      string
+	bury, backlog, outboxSize          string
 	dead, retryDead, discardDead       string
 	cluster                            clusterStatements
 }
@@ -131,6 +131,8 @@ func newStatements(schema string) statements {
 		backlog: q(`SELECT o.publisher, o.lane, count(*), (SELECT f.enqueued_at FROM sagaz.outbox f
 				WHERE f.lane = o.lane AND f.publisher = o.publisher ORDER BY f.pos LIMIT 1)
 			FROM sagaz.outbox o WHERE $1::int[] IS NULL OR o.lane = ANY($1) GROUP BY o.publisher, o.lane ORDER BY o.publisher, o.lane`),
+		outboxSize: q(`SELECT count(*), min(enqueued_at), (SELECT count(*) FROM (SELECT FROM sagaz.outbox_dead LIMIT $1) d)
+			FROM (SELECT enqueued_at FROM sagaz.outbox LIMIT $1) o`),
 		dead: q(`SELECT id, publisher, lane, topic, enqueued_at, failed_at, error, data FROM sagaz.outbox_dead
 			WHERE ($1::bigint = 0 OR id = $1) AND ($2::bigint = 0 OR id < $2) ORDER BY id DESC LIMIT $3`),
 		retryDead: q(`WITH again AS (DELETE FROM sagaz.outbox_dead WHERE id = ANY($1::bigint[]) RETURNING *)

@@ -174,6 +174,18 @@ func scanBacklog(rows *sql.Rows, err error) (backlog []messages.Backlog, _ error
 	return backlog, rows.Err()
 }
 
+// OutboxSize implements persistence.Outbox.
+func (s *Store) OutboxSize(ctx context.Context) (size messages.OutboxSize, err error) {
+	var oldest int64
+	err = s.read.QueryRowContext(ctx, `SELECT count(*), coalesce(min(enqueued_at), 0), (SELECT count(*) FROM (SELECT 1 FROM outbox_dead LIMIT ?1))
+		FROM (SELECT enqueued_at FROM outbox LIMIT ?1)`, messages.MaxOutboxCount).Scan(&size.Messages, &oldest, &size.Dead)
+	if err != nil {
+		return messages.OutboxSize{}, fmt.Errorf("count the outbox: %w", err)
+	}
+	size.OldestAt = when(oldest)
+	return size, nil
+}
+
 // change runs fn in a transaction without the fence.
 func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)

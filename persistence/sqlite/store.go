@@ -51,10 +51,19 @@ func Open(ctx context.Context, path string) (*Store, error) {
 // OpenReadOnly opens an existing file for inspection, also while a node works on it. Whatever writes fails. It migrates nothing: a schema that is
 // not this binary's is an error that wraps persistence.ErrSchema.
 func OpenReadOnly(ctx context.Context, path string) (*Store, error) {
+	return openExisting(ctx, path, "ro")
+}
+
+// OpenExisting is OpenReadOnly for what may be changed beside a node: the outbox and its dead.
+func OpenExisting(ctx context.Context, path string) (*Store, error) {
+	return openExisting(ctx, path, "rw")
+}
+
+func openExisting(ctx context.Context, path, mode string) (*Store, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("sqlite file %s: %w", path, err)
 	}
-	write, err := connect(path, "ro", 1)
+	write, err := connect(path, mode, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -239,6 +239,15 @@ func testBacklog(t *testing.T, s *suite) {
 	}, backlog(nil))
 	require.Equal(t, []messages.Backlog{{Lane: 8, Messages: 1, OldestAt: began.Add(3 * time.Second)}}, backlog([]int{8, 9}))
 	require.Empty(t, backlog([]int{}))
+
+	size, err := s.OutboxSize(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, messages.OutboxSize{Messages: 4, OldestAt: began}, size)
+	require.NoError(t, s.Bury(t.Context(), "b", mark(s.unsent("b", 7)[0]), "refused"))
+	require.NoError(t, s.DeleteSent(t.Context(), "", append(marks(s.unsent("", 7)), marks(s.unsent("", 8))...)))
+	size, err = s.OutboxSize(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, messages.OutboxSize{Dead: 1}, size)
 }
 
 func testDead(t *testing.T, s *suite) {

@@ -147,6 +147,7 @@ func testCancelled(t *testing.T, s *suite) {
 		"ReadUnsent":      func() error { _, _, err := s.ReadUnsent(ctx, "", messages.Mark{}, 1, 1); return err },
 		"DeleteSent":      func() error { return s.DeleteSent(ctx, "", []messages.Mark{{}}) },
 		"Bury":            func() error { return s.Bury(ctx, "", messages.Mark{}, "") },
+		"OutboxSize":      func() error { _, err := s.OutboxSize(ctx); return err },
 		"Backlog":         func() error { _, err := s.Backlog(ctx, nil); return err },
 		"Dead":            func() error { _, err := s.Dead(ctx, persistence.DeadQuery{}); return err },
 		"RetryDead":       func() error { _, err := s.RetryDead(ctx, []int64{1}); return err },
