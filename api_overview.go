@@ -13,13 +13,13 @@ func (b backend) Members(ctx context.Context) ([]*sagazpb.MemberInfo, error) {
 	if err != nil {
 		return nil, apiError(err)
 	}
-	owners, err := b.store.Owners(ctx)
+	leases, err := b.store.Leases(ctx)
 	if err != nil {
 		return nil, apiError(err)
 	}
 	shards := map[int64]int32{}
-	for _, member := range owners {
-		shards[member]++
+	for _, l := range leases {
+		shards[l.Member]++
 	}
 	members := make([]*sagazpb.MemberInfo, len(rows))
 	for i, r := range rows {
@@ -32,13 +32,13 @@ func (b backend) Members(ctx context.Context) ([]*sagazpb.MemberInfo, error) {
 
 // Shards implements console.Backend.
 func (b backend) Shards(ctx context.Context) ([]*sagazpb.ShardInfo, error) {
-	owners, err := b.store.Owners(ctx)
+	leases, err := b.store.Leases(ctx)
 	if err != nil {
 		return nil, apiError(err)
 	}
-	shards := make([]*sagazpb.ShardInfo, len(owners))
-	for i, member := range owners {
-		shards[i] = &sagazpb.ShardInfo{Shard: int32(i), Member: member}
+	shards := make([]*sagazpb.ShardInfo, len(leases))
+	for i, l := range leases {
+		shards[i] = &sagazpb.ShardInfo{Shard: int32(i), Member: l.Member}
 	}
 	return shards, nil
 }

@@ -63,13 +63,13 @@ func (b *background) look(ctx context.Context) error {
 		}
 	}
 	m.SetMembers(alive)
-	owners, err := store.Owners(ctx)
+	leases, err := store.Leases(ctx)
 	if err != nil {
 		return err
 	}
 	unowned := 0
-	for _, member := range owners {
-		if member == 0 {
+	for _, l := range leases {
+		if l.Member == 0 {
 			unowned++
 		}
 	}

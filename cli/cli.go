@@ -45,7 +45,7 @@ func New(app App) *cobra.Command {
 	root.AddCommand(
 		nodeCommand(app), migrateCommand(), listCommand(), showCommand(), graphCommand(app), versionCommand(),
 		retryCommand(app), skipCommand(app), abandonCommand(app), cancelCommand(app),
-		nodeCommand(app), startCommand(), watchCommand(), membersCommand(), auditCommand(), logLevelCommand(),
+		nodeCommand(app), clusterCommand(), startCommand(), watchCommand(), membersCommand(), auditCommand(), logLevelCommand(),
 	)
 	if app.Demo != nil {
 		root.AddCommand(demoCommand(app.Demo), demoWorkerCommand(app.Demo))

@@ -56,6 +56,10 @@ type workload struct {
 	sagas       int
 	failRate    float64
 	concurrency int
+
+	before func(ctx context.Context, i int) error // called before the i-th saga is started; nil: nothing holds it back
+	after  func(i int)                            // called when it has ended; nil: nobody counts
+	failed func(err error)                        // hears of a start that has to be tried again; nil: nobody counts
 }
 
 func (w *workload) flags(cmd *cobra.Command) {
@@ -81,6 +85,7 @@ func (w *workload) check() error {
 type demoOptions struct {
 	workload
 	crash, json bool
+	nodes       int
 	timeout     time.Duration
 }
 
@@ -95,6 +100,7 @@ func demoCommand(d *Demo) *cobra.Command {
 	}
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&o.crash, "crash", false, "kill the working process three times in the middle of the run (SIGKILL)")
+	cmd.Flags().IntVar(&o.nodes, "nodes", 0, "run over this many node processes, 3 or more, on a Postgres: one is killed, one drained, one added on the way")
 	cmd.Flags().BoolVar(&o.json, "json", false, "one JSON object on stdout, nothing else")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up after this long")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, d, o) }
@@ -107,6 +113,9 @@ func runDemo(cmd *cobra.Command, d *Demo, o *demoOptions) (err error) {
 	}
 	if o.crash && o.store == "memory:" {
 		return errors.New("--crash: a memory store does not survive a crash: choose sqlite:// or postgres://")
+	}
+	if err := checkNodes(o.nodes, o.store, o.crash); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), o.timeout)
 	defer cancel()
@@ -127,8 +136,11 @@ func runDemo(cmd *cobra.Command, d *Demo, o *demoOptions) (err error) {
 	}
 	bar := newProgress(cmd.ErrOrStderr(), o.sagas, o.json)
 	run := runHere
-	if o.crash {
+	switch {
+	case o.crash:
 		run = runCrashing
+	case o.nodes > 0:
+		run = runNodes(o.nodes)
 	}
 	r, err := run(ctx, d, o.workload, bar)
 	bar.done()

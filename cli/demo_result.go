@@ -26,6 +26,8 @@ type result struct {
 	P99Ms       float64 `json:"p99_ms"`
 	Store       string  `json:"store"`
 
+	*clusterResult // nil: one process
+
 	took      time.Duration
 	problems  []string
 	timelines []string // one of a completed saga and one of a compensated one
@@ -118,6 +120,9 @@ func (r *result) print(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(w, "%s\n", t)
 	}
 	fmt.Fprintf(w, "%d sagas in %s on %s: %d completed, %d compensated, %d stuck", r.Sagas, short(r.took), r.Store, r.Completed, r.Compensated, r.Stuck)
+	if r.clusterResult != nil {
+		fmt.Fprintf(w, "\n%s", r.tell())
+	}
 	if r.Crashes > 0 {
 		fmt.Fprintf(w, "; the process was killed %d times", r.Crashes)
 	}

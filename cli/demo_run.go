@@ -87,8 +87,19 @@ func (w *workload) run(ctx context.Context, d *Demo, world DemoWorld, n *sagaz.N
 
 // one runs one saga to its end, whichever that is.
 func (w *workload) one(ctx context.Context, d *Demo, world DemoWorld, n *sagaz.Node, i int) error {
+	if w.before != nil {
+		if err := w.before(ctx, i); err != nil {
+			return err
+		}
+	}
+	if w.after != nil {
+		defer w.after(i)
+	}
 	wait, err := world.Start(ctx, n, w.id(d, i), i, w.fails(d.Name(i)))
 	for errors.Is(err, sagaz.ErrOverloaded) || errors.Is(err, sagaz.ErrUnavailable) {
+		if w.failed != nil {
+			w.failed(err)
+		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}

@@ -24,6 +24,13 @@ type outcome struct {
 	P50Ms       float64 `json:"p50_ms"`
 	P99Ms       float64 `json:"p99_ms"`
 	Store       string  `json:"store"`
+
+	Nodes          *int   `json:"nodes"`
+	Kills          int    `json:"kills"`
+	Drains         int    `json:"drains"`
+	Joins          int    `json:"joins"`
+	FailoverMs     int64  `json:"failover_ms"`
+	HandoverErrors *int64 `json:"handover_errors"`
 }
 
 // binary builds the program: the demo runs itself as a child, so that it cannot run inside a test.
@@ -42,12 +49,14 @@ func TestDemo(t *testing.T) {
 			name, store string
 			args        []string
 			crashes     int
+			nodes       int
 		}{
 			{name: "sqlite"},
 			{name: "sqlite", args: []string{"--crash"}, crashes: 3},
 			{name: "memory", store: "memory:"},
 			{name: "postgres", store: testpg.DSN(t)},
 			{name: "postgres", store: testpg.DSN(t), args: []string{"--crash"}, crashes: 3},
+			{name: "postgres", store: testpg.DSN(t), args: []string{"--nodes", "3"}, nodes: 3},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -71,6 +80,14 @@ func TestDemo(t *testing.T) {
 				require.Positive(t, got.SagasPerS)
 				require.GreaterOrEqual(t, got.P99Ms, got.P50Ms)
 				require.Equal(t, c.name, got.Store)
+				if c.nodes == 0 {
+					require.Nil(t, got.Nodes)
+					return
+				}
+				require.Equal(t, c.nodes, *got.Nodes)
+				require.Equal(t, []int{1, 1, 1}, []int{got.Kills, got.Drains, got.Joins})
+				require.Positive(t, got.FailoverMs)
+				require.Zero(t, *got.HandoverErrors)
 			})
 		}
 	})
@@ -93,7 +110,16 @@ func TestDemo(t *testing.T) {
 		require.Less(t, got.Completed+got.Compensated, got.Sagas)
 	})
 	t.Run("refuses what cannot be", func(t *testing.T) {
-		for _, args := range [][]string{{"--sagas", "0"}, {"--fail-rate", "2"}, {"--crash", "--store", "memory:"}, {"--store", "bogus:x"}} {
+		for _, args := range [][]string{
+			{"--sagas", "0"},
+			{"--fail-rate", "2"},
+			{"--crash", "--store", "memory:"},
+			{"--store", "bogus:x"},
+			{"--nodes", "3"},
+			{"--nodes", "3", "--store", "memory:"},
+			{"--nodes", "2", "--store", "postgres://"},
+			{"--nodes", "3", "--crash", "--store", "postgres://"},
+		} {
 			out, err := exec.Command(sagaz, append([]string{"demo"}, args...)...).CombinedOutput()
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, string(out))

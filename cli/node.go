@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +26,17 @@ type nodeOptions struct {
 	drain        time.Duration
 	participants []string
 	noSagas      bool
+	noHosting    bool
+	tied         bool
 	migrate      bool
 	api          apiOptions
 }
 
 // readyLine is what a node prints once it works, followed by its address in the cluster and that of its API, as far as it has them.
 const readyLine = "ready"
+
+// untilStdinFlag ties a node to the life of whoever started it.
+const untilStdinFlag = "until-stdin-ends"
 
 func nodeCommand(app App) *cobra.Command {
 	o := &nodeOptions{}
@@ -55,6 +61,9 @@ func nodeCommand(app App) *cobra.Command {
 	f.DurationVar(&o.drain, "drain-timeout", 10*time.Second, "how long the way out may take")
 	f.StringSliceVar(&o.participants, "participants", nil, "the participants to host, by name (default: all)")
 	f.BoolVar(&o.noSagas, "no-sagas", false, "host participants alone")
+	f.BoolVar(&o.noHosting, "no-participants", false, "run sagas alone: other members host the participants")
+	f.BoolVar(&o.tied, untilStdinFlag, false, "end when standard input does")
+	_ = f.MarkHidden(untilStdinFlag) // for programs that start nodes; the flag is there
 	f.BoolVar(&o.migrate, "migrate", false, "bring the schema to this binary's version first")
 	o.api.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runNode(cmd, app, o) }
@@ -62,7 +71,14 @@ func nodeCommand(app App) *cobra.Command {
 }
 
 func runNode(cmd *cobra.Command, app App, o *nodeOptions) (err error) {
-	ctx := cmd.Context()
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	if o.tied {
+		go func() {
+			_, _ = io.Copy(io.Discard, cmd.InOrStdin())
+			cancel()
+		}()
+	}
 	cfg, err := o.config()
 	if err != nil {
 		return err
@@ -73,7 +89,7 @@ func runNode(cmd *cobra.Command, app App, o *nodeOptions) (err error) {
 	if !o.noSagas {
 		cfg.Sagas = app.Sagas
 	}
-	if app.Participants != nil {
+	if app.Participants != nil && !o.noHosting {
 		all, closed, failed := app.Participants(ctx, *o.store)
 		if failed != nil {
 			return failed
@@ -98,6 +114,9 @@ func runNode(cmd *cobra.Command, app App, o *nodeOptions) (err error) {
 
 func (o *nodeOptions) config() (sagaz.Config, error) {
 	cfg := sagaz.Config{Store: *o.store, Migrate: o.migrate, DrainTimeout: o.drain}
+	if o.noHosting && len(o.participants) > 0 {
+		return cfg, errors.New("--participants and --no-participants: choose one")
+	}
 	if o.listen == "" {
 		return cfg, nil
 	}

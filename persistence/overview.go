@@ -16,8 +16,8 @@ type Overview interface {
 	// Members returns who shares the store, or did within the last hour: the living first, then the newest.
 	Members(ctx context.Context) ([]MemberRow, error)
 
-	// Owners returns, by shard, the id of the member that owns it; 0: nobody does.
-	Owners(ctx context.Context) ([]int64, error)
+	// Leases returns who owns each shard, by shard.
+	Leases(ctx context.Context) ([]Lease, error)
 
 	// Ask records that an operator asks for something, before it is done. It returns the record's id.
 	Ask(ctx context.Context, a Action) (int64, error)
@@ -52,8 +52,20 @@ type MemberRow struct {
 	ID          int64
 	Name        string
 	Alive       bool
-	JoinedAt    time.Time // zero: an embedded store does not keep it
-	HeartbeatAt time.Time // zero: an embedded store does not keep it
+	JoinedAt    time.Time     // zero: an embedded store does not keep it
+	HeartbeatAt time.Time     // zero: an embedded store does not keep it
+	Age         time.Duration // of the heartbeat, by the database's clock
+
+	// Of a member of a cluster; see Peer.
+	Cluster, Address, Version string
+	Kinds                     []string
+	Draining                  bool
+}
+
+// Lease is who owns a shard.
+type Lease struct {
+	Member    int64     // 0: nobody
+	ClaimedAt time.Time // zero: by a member that is alone, and needs no lease
 }
 
 // Outcomes of an Action. A refusal is OutcomeRefused with its reason.

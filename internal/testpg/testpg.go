@@ -27,10 +27,13 @@ var shared struct {
 	err    error
 }
 
-// Main runs the tests, ends the shared server, fails if goroutines are left, and exits. Call it as the whole of TestMain.
-func Main(m *testing.M) {
+// Main runs the tests, ends the shared server, calls after, fails if goroutines are left, and exits. Call it as the whole of TestMain.
+func Main(m *testing.M, after ...func()) {
 	code := m.Run()
 	stopShared()
+	for _, fn := range after {
+		fn()
+	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

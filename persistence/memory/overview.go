@@ -52,20 +52,20 @@ func (s *Store) Members(ctx context.Context) ([]persistence.MemberRow, error) {
 	return []persistence.MemberRow{{ID: s.member.id, Name: s.member.name, Alive: true}}, nil
 }
 
-// Owners implements persistence.Overview.
-func (s *Store) Owners(ctx context.Context) ([]int64, error) {
+// Leases implements persistence.Overview.
+func (s *Store) Leases(ctx context.Context) ([]persistence.Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	owners := make([]int64, s.shards)
+	leases := make([]persistence.Lease, s.shards)
 	if s.member != nil {
-		for i := range owners {
-			owners[i] = s.member.id
+		for i := range leases {
+			leases[i].Member = s.member.id
 		}
 	}
-	return owners, nil
+	return leases, nil
 }
 
 // Ask implements persistence.Overview.

@@ -54,7 +54,7 @@ func (s *Store) Members(ctx context.Context) ([]persistence.MemberRow, error) {
 		return nil, fmt.Errorf("read members: %w", err)
 	}
 	members, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m persistence.MemberRow, err error) {
-		err = row.Scan(&m.ID, &m.Name, &m.Alive, &m.JoinedAt, &m.HeartbeatAt)
+		err = row.Scan(&m.ID, &m.Name, &m.Alive, &m.JoinedAt, &m.HeartbeatAt, &m.Age, &m.Cluster, &m.Address, &m.Version, &m.Kinds, &m.Draining)
 		m.JoinedAt, m.HeartbeatAt = m.JoinedAt.UTC(), m.HeartbeatAt.UTC()
 		return m, err
 	})
@@ -64,17 +64,23 @@ func (s *Store) Members(ctx context.Context) ([]persistence.MemberRow, error) {
 	return members, nil
 }
 
-// Owners implements persistence.Overview. A sole member owns every shard without a lease.
-func (s *Store) Owners(ctx context.Context) ([]int64, error) {
-	rows, err := s.pool.Query(ctx, s.sql.owners)
+// Leases implements persistence.Overview. A sole member owns every shard without a lease.
+func (s *Store) Leases(ctx context.Context) ([]persistence.Lease, error) {
+	rows, err := s.pool.Query(ctx, s.sql.leases)
 	if err != nil {
-		return nil, fmt.Errorf("read owners of shards: %w", err)
+		return nil, fmt.Errorf("read leases: %w", err)
 	}
-	owners, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	leases, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l persistence.Lease, err error) {
+		var claimed *time.Time
+		if err = row.Scan(&l.Member, &claimed); err == nil && claimed != nil {
+			l.ClaimedAt = claimed.UTC()
+		}
+		return l, err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("read owners of shards: %w", err)
+		return nil, fmt.Errorf("read leases: %w", err)
 	}
-	return owners, nil
+	return leases, nil
 }
 
 // Ask implements persistence.Overview.

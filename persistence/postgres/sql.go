@@ -14,7 +14,7 @@ type statements struct {
 	saveDefinitions, definitions       string
 	holder, others, expire, kill, join string
 	sweep, heartbeat, leave            string
-	asleep, stuck, memberRows, owners  string
+	asleep, stuck, memberRows, leases  string
 	ask, settle, actions               string
 	forgetActions, boundary, buried    string
 	unsent, readUnsent, deleteSent     string
@@ -109,9 +109,10 @@ func newStatements(schema string) statements {
 		stuck: q(`SELECT definition, count(*), min(coalesce(stuck_at, started_at)) FROM (
 				SELECT definition, stuck_at, started_at FROM sagaz.sagas WHERE status = 6 ORDER BY started_at LIMIT $1) s
 			GROUP BY definition`),
-		memberRows: q(`SELECT id, name, alive, joined_at, heartbeat_at FROM sagaz.members
+		memberRows: q(`SELECT id, name, alive, joined_at, heartbeat_at, clock_timestamp() - heartbeat_at, cluster, address, version, kinds, draining
+			FROM sagaz.members
 			WHERE alive OR heartbeat_at > clock_timestamp() - interval '1 hour' ORDER BY alive DESC, id DESC LIMIT 1000`),
-		owners: q(`SELECT coalesce(s.member, (SELECT id FROM sagaz.members WHERE alive AND sole LIMIT 1), 0) FROM sagaz.shards s ORDER BY s.shard`),
+		leases: q(`SELECT coalesce(s.member, (SELECT id FROM sagaz.members WHERE alive AND sole LIMIT 1), 0), s.claimed_at FROM sagaz.shards s ORDER BY s.shard`),
 		ask:    q(`INSERT INTO sagaz.audit (at, by, verb, saga_id, step, note, outcome) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`),
 		settle: q(`UPDATE sagaz.audit SET outcome = $2 WHERE id = $1`),
 		actions: q(`SELECT id, at, by, verb, saga_id, step, note, outcome FROM sagaz.audit

@@ -74,19 +74,19 @@ func (s *Store) Members(ctx context.Context) ([]persistence.MemberRow, error) {
 	return members, nil
 }
 
-// Owners implements persistence.Overview: whoever holds the file owns every shard.
-func (s *Store) Owners(ctx context.Context) ([]int64, error) {
+// Leases implements persistence.Overview: whoever holds the file owns every shard.
+func (s *Store) Leases(ctx context.Context) ([]persistence.Lease, error) {
 	members, err := s.Members(ctx)
 	if err != nil {
 		return nil, err
 	}
-	owners := make([]int64, s.Shards())
+	leases := make([]persistence.Lease, s.Shards())
 	if len(members) > 0 {
-		for i := range owners {
-			owners[i] = members[0].ID
+		for i := range leases {
+			leases[i].Member = members[0].ID
 		}
 	}
-	return owners, nil
+	return leases, nil
 }
 
 // Ask implements persistence.Overview.

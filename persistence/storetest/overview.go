@@ -54,9 +54,9 @@ func testStuckSince(t *testing.T, s *suite) {
 }
 
 func testMembers(t *testing.T, s *suite) {
-	owners, err := s.Owners(t.Context())
+	leases, err := s.Leases(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, make([]int64, s.Shards()), owners)
+	require.Equal(t, make([]persistence.Lease, s.Shards()), leases)
 
 	m := s.join()
 	members, err := s.Members(t.Context())
@@ -65,11 +65,11 @@ func testMembers(t *testing.T, s *suite) {
 	require.Equal(t, m.ID(), members[0].ID)
 	require.Equal(t, t.Name(), members[0].Name)
 	require.True(t, members[0].Alive)
-	owners, err = s.Owners(t.Context())
+	leases, err = s.Leases(t.Context())
 	require.NoError(t, err)
-	require.Len(t, owners, s.Shards())
-	for _, owner := range owners {
-		require.Equal(t, m.ID(), owner, "a sole member owns every shard")
+	require.Len(t, leases, s.Shards())
+	for _, l := range leases {
+		require.Equal(t, persistence.Lease{Member: m.ID()}, l, "a sole member owns every shard")
 	}
 }
 
