@@ -122,16 +122,18 @@ func (r *recovery) finish(shard int, its *run, sagas int) {
 	}
 }
 
-// recover hands the live sagas of a shard to its actor and returns how many there were.
+// recover hands the live sagas of a shard to its actor and returns how many of them were not in memory already.
 func (r *recovery) recover(ctx context.Context, shard int) (sagas int) {
 	var after *persistence.Position
 	for ctx.Err() == nil {
 		records, err := r.rt.cfg.Store.Recover(ctx, shard, after, recoveryPage)
 		if err == nil && len(records) > 0 {
-			last := records[len(records)-1]
-			after = &persistence.Position{StartedAt: last.StartedAt, ID: last.ID}
-			sagas += len(records)
-			err = r.hand(ctx, shard, records)
+			last := persistence.Position{StartedAt: records[len(records)-1].StartedAt, ID: records[len(records)-1].ID}
+			var n int
+			if n, err = r.hand(ctx, shard, records); err == nil {
+				after = &last
+				sagas += n
+			}
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -152,11 +154,11 @@ func (r *recovery) pause(ctx context.Context) {
 	}
 }
 
-func (r *recovery) hand(ctx context.Context, shard int, records []persistence.Record) error {
+func (r *recovery) hand(ctx context.Context, shard int, records []persistence.Record) (spawned int, err error) {
 	kept := records[:0]
 	for _, rec := range records {
 		if err := r.rt.learn(ctx, rec.Fingerprint); err != nil {
-			return err
+			return 0, err
 		}
 		def, known := r.rt.definition(rec.Fingerprint)
 		if !known || def.Builder == nil && rec.Status == persistence.StatusRunning {
@@ -166,14 +168,14 @@ func (r *recovery) hand(ctx context.Context, shard int, records []persistence.Re
 		}
 		kept = append(kept, rec)
 	}
-	r.rt.cfg.Metrics.Recovered(len(kept))
-	handed := make(chan struct{})
-	if !r.rt.toShard(shard, &recovered{records: kept, done: func() { close(handed) }}) {
-		return nil
+	handed := make(chan int, 1)
+	if !r.rt.toShard(shard, &recovered{records: kept, done: func(n int) { handed <- n }}) {
+		return 0, nil
 	}
 	select {
-	case <-handed: // one page in the mailbox at a time: new work is not starved
+	case spawned = <-handed: // one page in the mailbox at a time: new work is not starved
 	case <-ctx.Done():
 	}
-	return nil
+	r.rt.cfg.Metrics.Recovered(spawned)
+	return spawned, nil
 }

@@ -29,7 +29,7 @@ type child struct {
 type (
 	recovered struct {
 		records []persistence.Record
-		done    func()
+		done    func(spawned int) // the others were in memory already
 	}
 	rouse      struct{ id string } // a saga whose time to wake has come, or that a caller's transaction inserted
 	closeShard struct{ done func() }
@@ -59,12 +59,14 @@ func (a *shardActor) Receive(ctx actor.Context) {
 	case *sagazpb.SagaRequest:
 		a.request(ctx, msg)
 	case *recovered:
+		spawned := 0
 		for i := range msg.records {
 			if rec := &msg.records[i]; a.sagas[rec.ID] == nil {
 				a.spawn(ctx, rec.ID, rec)
+				spawned++
 			}
 		}
-		msg.done()
+		msg.done(spawned)
 	case *rouse:
 		if a.sagas[msg.id] == nil {
 			a.route(ctx, msg.id, &tick{})
@@ -86,7 +88,7 @@ func (a *shardActor) receiveClosing(ctx actor.Context) {
 	case *sagazpb.SagaRequest:
 		a.rt.answer(ctx.Sender(), &sagazpb.SagaResponse{RequestId: msg.RequestId, Refusal: sagazpb.Refusal_REFUSAL_MOVED, Text: moved})
 	case *recovered:
-		msg.done()
+		msg.done(0)
 	case *left:
 		a.left(ctx, msg.id)
 	case *actor.Terminated:
