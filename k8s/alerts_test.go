@@ -2,15 +2,19 @@ package k8s
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/internal/testpg"
 	"github.com/sagaz/sagaz/telemetry"
 )
 
@@ -226,6 +230,41 @@ func TestAlertsAndDashboardAskForWhatANodeExposes(t *testing.T) {
 			require.Contains(t, asked, name, "the dashboard shows every metric")
 		}
 	}
+}
+
+// The same against a node that has worked: what it exposes, not what it could.
+func TestALivingNodeExposesWhatTheDashboardAsksFor(t *testing.T) {
+	t.Parallel()
+	node := openNode(t, sagaz.Config{Store: testpg.DSN(t)})
+	startOrder(t, node, "order-41", false, sagaz.Compensated)
+	startOrder(t, node, "order-42", true, sagaz.Stuck)
+	target := map[string]string{"a": node.APIAddr()}
+	until(t, target, "the stuck saga is counted", func(s scraped) bool { return s.value("a", "sagaz_sagas_stuck{") == 1 })
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Post("http://"+node.APIAddr()+"/sagaz.v1.SagaService/Members", "application/json", strings.NewReader("{}"))
+	require.NoError(t, err)
+	resp.Body.Close()
+	exposed := map[string]bool{}
+	for series := range scrape(t, target)["a"] {
+		name, _, _ := strings.Cut(series, "{")
+		exposed[name] = true
+	}
+	var missing []string
+	asks := func(expr string) {
+		for _, name := range metricName.FindAllString(expr, -1) {
+			if !exposed[name] && !slices.Contains(missing, name) {
+				missing = append(missing, name)
+			}
+		}
+	}
+	for _, a := range alerts(t) {
+		asks(a.Expr)
+	}
+	for _, p := range dashboard(t) {
+		for _, target := range p.Targets {
+			asks(target.Expr)
+		}
+	}
+	require.Empty(t, missing)
 }
 
 // Pages name metrics that exist. The library's own names stand in the left columns of one page.

@@ -3,7 +3,7 @@ package k8s
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/sagaz/sagaz/internal/testpg"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testpg.Main(m) }

@@ -1,15 +1,21 @@
 package k8s
 
 import (
+	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/cli"
 )
 
 func TestEveryObjectIsNamedOnceAndLiesInTheNamespace(t *testing.T) {
@@ -231,6 +237,10 @@ func TestWhatContainersReferToIsThere(t *testing.T) {
 					require.Contains(t, secret.StringData, ref.Key)
 				}
 			}
+			if file := c.flag("--api-tokens"); file != "" {
+				require.Equal(t, file, mountedSecret(w, c, "api-tokens"), "%s: the file of tokens is not mounted there", w.file)
+				require.Contains(t, secret.StringData, "api-tokens")
+			}
 			for _, e := range c.EnvFrom {
 				named(t, all, "ConfigMap", e.ConfigMapRef.Name)
 			}
@@ -281,5 +291,75 @@ func TestThePodMonitorFindsEveryMember(t *testing.T) {
 			require.NotZero(t, w.portNamed(e.Port), w.Metadata.Name)
 			require.Equal(t, w.Spec.Template.Metadata.Annotations["prometheus.io/path"], e.Path)
 		}
+	}
+}
+
+// mountedSecret returns where a container finds a key of the Secret.
+func mountedSecret(w manifest, c container, key string) string {
+	for _, v := range w.Spec.Template.Spec.Volumes {
+		for _, item := range v.Secret.Items {
+			for _, m := range c.VolumeMounts {
+				if item.Key == key && m.Name == v.Name {
+					return m.MountPath + "/" + item.Path
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// What the manifests say to the program is what the program understands: commands, flags with values of their type, and variables.
+func TestTheProgramUnderstandsItsArguments(t *testing.T) {
+	t.Parallel()
+	for _, w := range sagazWorkloads(everything(t)) {
+		spec := w.Spec.Template.Spec
+		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+			cmd, rest, err := cli.New(cli.App{}).Find(c.Args)
+			require.NoError(t, err, w.file)
+			require.Equal(t, c.Args[0], cmd.Name(), w.file)
+			require.NoError(t, cmd.ParseFlags(rest), "%s, container %s", w.file, c.Name)
+			require.Empty(t, cmd.Flags().Args(), "%s: %s takes no arguments", w.file, cmd.Name())
+			for _, e := range c.Env {
+				if strings.HasPrefix(e.Name, "SAGAZ_") {
+					require.Contains(t, cmd.Flags().FlagUsages(), "default from "+e.Name, "%s: %s does not read this variable", w.file, cmd.Name())
+				}
+			}
+		}
+	}
+}
+
+func TestADrainFitsIntoTheGracePeriod(t *testing.T) {
+	t.Parallel()
+	for _, w := range sagazWorkloads(everything(t)) {
+		c := w.Spec.Template.Spec.Containers[0]
+		drain, err := time.ParseDuration(c.flag("--drain-timeout"))
+		require.NoError(t, err)
+		sleep := time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+		require.Positive(t, sleep)
+		grace := time.Duration(w.Spec.Template.Spec.Grace) * time.Second
+		require.Greater(t, grace, sleep+drain+5*time.Second, "%s: the kubelet kills it before it has left", w.file)
+	}
+}
+
+func TestANodeServesTheProbesAndTheMetrics(t *testing.T) {
+	t.Parallel()
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	secret := named(t, everything(t), "Secret", "sagaz").StringData["api-tokens"]
+	require.NoError(t, os.WriteFile(tokens, []byte(secret), 0o600))
+	node, err := sagaz.Open(t.Context(), sagaz.Config{Store: "memory:", API: &sagaz.API{Listen: "127.0.0.1:0", Tokens: tokens}})
+	require.NoError(t, err, "the example's tokens are taken")
+	t.Cleanup(func() { require.NoError(t, node.Close(context.Background())) })
+	paths := map[string]bool{}
+	for _, w := range sagazWorkloads(everything(t)) {
+		c := w.Spec.Template.Spec.Containers[0]
+		paths[c.StartupProbe.HTTPGet.Path], paths[c.LivenessProbe.HTTPGet.Path], paths[c.ReadinessProbe.HTTPGet.Path] = true, true, true
+		paths[w.Spec.Template.Metadata.Annotations["prometheus.io/path"]] = true
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for path := range paths {
+		resp, err := client.Get("http://" + node.APIAddr() + path)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode, "%s is asked without a token", path)
 	}
 }

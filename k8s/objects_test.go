@@ -71,6 +71,13 @@ type podTemplate struct {
 		Grace              int         `yaml:"terminationGracePeriodSeconds"`
 		InitContainers     []container `yaml:"initContainers"`
 		Containers         []container
+		Volumes            []struct {
+			Name   string
+			Secret struct {
+				SecretName string `yaml:"secretName"`
+				Items      []struct{ Key, Path string }
+			}
+		}
 	}
 }
 
@@ -83,6 +90,10 @@ type container struct {
 			SecretKeyRef struct{ Name, Key string } `yaml:"secretKeyRef"`
 		} `yaml:"valueFrom"`
 	}
+	VolumeMounts []struct {
+		Name      string
+		MountPath string `yaml:"mountPath"`
+	} `yaml:"volumeMounts"`
 	EnvFrom []struct {
 		ConfigMapRef struct{ Name string } `yaml:"configMapRef"`
 	} `yaml:"envFrom"`

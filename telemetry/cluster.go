@@ -19,6 +19,7 @@ func (m *Metrics) makeCluster() {
 	m.members = m.gauge("sagaz_members", "Members that are alive, as this node sees it; the same on every node: take the minimum.")
 	m.leasesLost = m.counter("sagaz_leases_lost_total", "Shards that this node had to stop because their lease, or its membership, was lost.")
 	m.handovers = m.counters("sagaz_shard_handovers_total", "Shards that changed hands in order; direction is out (released by this node) or in (claimed by it).", "direction")
+	fromTheStart(m.handovers, "in", "out")
 	m.handover = m.histogram("sagaz_shard_handover_duration_seconds", "From the moment that a shard stops taking messages on this node until its lease is released.", slowBuckets)
 }
 

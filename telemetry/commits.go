@@ -20,6 +20,7 @@ func (m *Metrics) makeCommits() {
 	m.batch = m.histogram("sagaz_commit_batch_transitions", "Transitions in one commit.", sizeBuckets)
 	m.commit = m.histogram("sagaz_commit_duration_seconds", "From the sending of a batch to its outcome; one sending, not the repetitions.", commitBuckets)
 	m.commits = m.counters("sagaz_commits_total", "Batches sent; outcome is committed, conflict, refused (by the database, for good), fenced (this node was declared dead) or unknown (no answer: sent again).", "outcome")
+	fromTheStart(m.commits, CommitDone, CommitConflict, CommitRefused, CommitFenced, CommitUnknown)
 	m.committed = m.commits.WithLabelValues(CommitDone)
 	m.queue = m.gauge("sagaz_commit_queue_transitions", "Transitions that wait for their commit.")
 	m.storeUp = m.gauge("sagaz_store_up", "1 while the store answers, 0 while it does not.")

@@ -121,6 +121,13 @@ func (m *Metrics) counters(name, help string, labels ...string) *prometheus.Coun
 	return c
 }
 
+// fromTheStart makes series of a counter with a closed set of values, at 0: rate() does not see the first increment of a series that appears with it.
+func fromTheStart(c *prometheus.CounterVec, values ...string) {
+	for _, v := range values {
+		c.WithLabelValues(v)
+	}
+}
+
 func (m *Metrics) gauge(name, help string) prometheus.Gauge {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	m.add("gauge", name, help, nil, g)

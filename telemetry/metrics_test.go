@@ -145,3 +145,16 @@ func BenchmarkStepAttempt(b *testing.B) {
 		m.StepAttempt("inventory", "reserve", false, OutcomeDone, time.Millisecond)
 	}
 }
+
+func TestCountersOfTroubleAreThereBeforeTheFirstTrouble(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(New(""))
+	for name, want := range map[string]int{
+		"sagaz_commits_total": 5, "sagaz_admission_refusals_total": 4, "sagaz_outbox_published_total": 2, "sagaz_outbox_publish_failures_total": 2, "sagaz_shard_handovers_total": 2,
+	} {
+		n, err := testutil.GatherAndCount(registry, name)
+		require.NoError(t, err)
+		require.Equal(t, want, n, name)
+	}
+}

@@ -20,6 +20,8 @@ func (m *Metrics) makeOutbox() {
 	m.outboxLanes = m.gauge("sagaz_outbox_lanes", "Lanes that this node's relay serves; with a publisher it is one for every shard owned.")
 	m.outboxPublished = m.counters("sagaz_outbox_published_total", "Messages that the broker confirmed; path is optimistic (from memory, right after the commit) or rescan (read from the table).", "path")
 	m.outboxFailures = m.counters("sagaz_outbox_publish_failures_total", "Attempts to publish that failed and are repeated.", "path")
+	fromTheStart(m.outboxPublished, PathOptimistic, PathRescan)
+	fromTheStart(m.outboxFailures, PathOptimistic, PathRescan)
 	m.outboxAck = m.histogram("sagaz_outbox_commit_to_ack_seconds", "From the commit of a message to the broker's confirmation.", ackBuckets)
 	m.outboxDeadTotal = m.counter("sagaz_outbox_dead_total", "Messages that this node moved to outbox_dead.")
 }

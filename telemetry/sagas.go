@@ -28,6 +28,7 @@ func (m *Metrics) makeSagas() {
 	m.stuckAge = m.gauge("sagaz_saga_stuck_oldest_age_seconds", "For how long the saga that is stuck longest has been; 0: none is. Of the whole store.")
 	m.compensations = m.counters("sagaz_compensations_total", "Compensations that came to an outcome: compensated, skipped (by an operator), stuck (counted each time that it fails again beyond its attempts).", "definition", "outcome")
 	m.refusals = m.counters("sagaz_admission_refusals_total", "Starts that were refused; reason is live (MaxLive), queue (of commits), store (it does not answer) or closing.", "reason")
+	fromTheStart(m.refusals, RefusedLive, RefusedQueue, RefusedStore, RefusedClosing)
 	m.ignored = m.counter("sagaz_replies_ignored_total", "Replies to attempts that had been settled already.")
 	m.definitions = newCache(maxDefinitions, Other, func(name string) *Definition {
 		return &Definition{

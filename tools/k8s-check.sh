@@ -31,4 +31,4 @@ conform -summary - <"$built"
 
 say "alerts"
 promtool check rules k8s/prometheus/alerts.yaml
-promtool test rules k8s/prometheus/tests/*.yaml
+promtool test rules k8s/prometheus/tests/*.yaml k8s/prometheus/tests/recorded/*.yaml

@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -24,7 +25,7 @@ import (
 )
 
 // patience is how long anything of the control plane may take. The machine may be busy with something else.
-const patience = 3 * time.Minute
+const patience = 4 * time.Minute
 
 // controlPlane is etcd, the API server, the controllers and the scheduler as processes of this machine, and kwok, which plays the nodes: it
 // says that pods run without running them.
@@ -55,7 +56,11 @@ func startControlPlane(t *testing.T) *controlPlane {
 	c.start(t, "kube-controller-manager", "--kubeconfig", c.path("kubeconfig"), "--leader-elect=false", "--secure-port", "0",
 		"--service-account-private-key-file", key, "--horizontal-pod-autoscaler-sync-period", "2s")
 	c.start(t, "kube-scheduler", "--kubeconfig", c.path("kubeconfig"), "--leader-elect=false", "--secure-port", "0")
-	c.start(t, "kwok", "--kubeconfig", c.path("kubeconfig"), "--manage-all-nodes")
+	stages := filepath.Join(moduleDir(t, kwok), "kustomize", "stage")
+	c.start(t, "kwok", "--kubeconfig", c.path("kubeconfig"), "--manage-all-nodes", "--node-lease-duration-seconds", "40",
+		"--config", filepath.Join(stages, "node", "fast", "node-initialize.yaml"), "--config", filepath.Join(stages, "node", "heartbeat-with-lease", "node-heartbeat-with-lease.yaml"),
+		"--config", filepath.Join(stages, "pod", "fast", "pod-ready.yaml"), "--config", filepath.Join(stages, "pod", "fast", "pod-complete.yaml"),
+		"--config", filepath.Join(stages, "pod", "fast", "pod-delete.yaml"))
 	return c
 }
 
@@ -74,6 +79,19 @@ contexts:
     context: {cluster: test, user: admin}
 current-context: test
 `
+
+// kwok is the version that tools/kwok pins; its module has the stages that pods go through.
+const kwok = "sigs.k8s.io/kwok@v0.8.0"
+
+// moduleDir brings a module and returns the folder that it lies in.
+func moduleDir(t *testing.T, module string) string {
+	t.Helper()
+	out, err := exec.Command("go", "mod", "download", "-json", module).Output()
+	require.NoError(t, err)
+	var at struct{ Dir string }
+	require.NoError(t, json.Unmarshal(out, &at))
+	return at.Dir
+}
 
 func (c *controlPlane) path(name string) string { return filepath.Join(c.dir, name) }
 
