@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that what the tests need is there: the programs of the Postgres, Redis and RabbitMQ servers, a C compiler (the
-# race detector links with it), make, and Node.js with the packages of examples/polyglot. On Debian it installs what is
+# race detector links with it), make, curl, openssl, and Node.js with the packages of examples/polyglot. On Debian it installs what is
 # missing; it starts nothing: the tests run throw-away servers of their own.
 set -euo pipefail
 
@@ -23,7 +23,7 @@ rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq
 fail() {
 	echo "setup: $*" >&2
 	echo "setup: the tests need initdb and postgres (PostgreSQL 14 or newer, in /usr/lib/postgresql/*/bin or on PATH), redis-server 6 or newer," \
-		"rabbitmq-server 3.9 or newer with Erlang's epmd, a C compiler, make, and node 18 or newer with npm." >&2
+		"rabbitmq-server 3.9 or newer with Erlang's epmd, a C compiler, make, curl, openssl, and node 18 or newer with npm." >&2
 	exit 1
 }
 
@@ -44,6 +44,8 @@ packages=()
 postgres >/dev/null || packages+=(postgresql)
 compiler >/dev/null || packages+=(gcc libc6-dev)
 command -v make >/dev/null || packages+=(make)
+command -v curl >/dev/null || packages+=(curl ca-certificates)
+command -v openssl >/dev/null || packages+=(openssl)
 command -v redis-server >/dev/null || packages+=(redis-server)
 rabbitmq >/dev/null || packages+=(rabbitmq-server)
 command -v node >/dev/null || packages+=(nodejs)
