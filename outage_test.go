@@ -61,6 +61,7 @@ func TestAnUnreachableStoreIsAClearErrorInBoundedTime(t *testing.T) {
 	t.Parallel()
 	_, err := sagaz.Open(t.Context(), sagaz.Config{Store: "postgres://127.0.0.1:1/none"})
 	require.ErrorIs(t, err, sagaz.ErrUnavailable)
+	require.ErrorContains(t, err, "no answer from 127.0.0.1:1 within 5s")
 }
 
 func TestAnUnknownParticipantIsNamedAndWaitedFor(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -169,9 +170,10 @@ func TestOperatorVerbs(t *testing.T) {
 func TestBadInputIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	n := open(t, sagaz.Config{Participants: []*sagaz.Participant{echo{}.participant()}})
-	for name, id := range map[string]string{"long": fmt.Sprintf("%0201d", 0), "not UTF-8": "a\xff", "not printable": "a\nb"} {
+	for name, id := range map[string]string{"long": fmt.Sprintf("%0201d", 0), "10 KB": strings.Repeat("x", 10<<10), "not UTF-8": "a\xff", "not printable": "a\nb"} {
 		_, err := relay.Start(t.Context(), n, id, ping{})
 		require.ErrorIs(t, err, sagaz.ErrInvalid, name)
+		require.Less(t, len(err.Error()), 200, name)
 	}
 	made, err := relay.Start(t.Context(), n, "", ping{})
 	require.NoError(t, err)

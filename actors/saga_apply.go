@@ -29,7 +29,7 @@ func (s *saga) apply(msg any, in machine.Input) {
 		s.rest()
 		return
 	}
-	data, err := proto.Marshal(&sagazpb.Transition{AtUs: s.state.UpdatedAtUs, Events: events})
+	data, err := proto.Marshal(&sagazpb.Transition{AtUs: s.state.UpdatedAtUs, ClockBehindUs: s.state.ClockBehindUs, Events: events})
 	var outgoing []messages.Outgoing
 	if err == nil {
 		outgoing, err = s.host.outgoing(s, events)

@@ -97,13 +97,44 @@ func TestReplayRefuses(t *testing.T) {
 	require.EqualError(t, err, want)
 }
 
+// A clock that went back while nobody held the saga makes it wait no longer than before, then and from then on; its history does not go back.
+func TestTheClockGoesBack(t *testing.T) {
+	p, code := pair(t)
+	s, _ := Start(p, code, Moment{Now: epoch}, StartParams{ID: "s"})
+	wake, _ := Wake(s)
+	require.Equal(t, epoch.Add(p.Steps[0].Command.Timeout), wake.UTC())
+
+	earlier := epoch.AddDate(-1, 0, 0)
+	Resume(p, s, earlier)
+	wake, _ = Wake(s)
+	require.Equal(t, earlier.Add(p.Steps[0].Command.Timeout), wake.UTC())
+
+	events, err := Apply(p, s, code, Moment{Now: wake}, Tick{})
+	require.NoError(t, err)
+	require.Equal(t, sagazpb.EventKind_EVENT_KIND_STEP_FAILED, events[0].Kind)
+	next, _ := Wake(s)
+	require.Less(t, next.Sub(wake), time.Minute)
+	require.Equal(t, epoch, time.UnixMicro(s.UpdatedAtUs).UTC())
+	Resume(p, s, wake.Add(time.Millisecond)) // the next load finds that it has been seen to
+	again, _ := Wake(s)
+	require.Equal(t, next, again)
+	events, err = Apply(p, s, code, Moment{Now: next}, Tick{})
+	require.NoError(t, err)
+	require.Equal(t, sagazpb.EventKind_EVENT_KIND_STEP_RETRIED, events[0].Kind)
+
+	s.DeadlineAtUs, p.Deadline = epoch.Add(time.Hour).UnixMicro(), time.Hour
+	Resume(p, s, next)
+	require.Equal(t, next.Add(time.Hour).UnixMicro(), s.DeadlineAtUs)
+}
+
 func TestResumeBoundsWhatIsDue(t *testing.T) {
 	p, code := pair(t)
 	s, _ := Start(p, code, Moment{Now: epoch}, StartParams{ID: "s"})
-	Resume(p, s, epoch.AddDate(-1, 0, 0)) // the clock went back a year
+	s.Steps[0].DueAtUs = epoch.AddDate(1, 0, 0).UnixMicro() // nothing tells how that came about
+	Resume(p, s, epoch)
 	wake, ok := Wake(s)
 	require.True(t, ok)
-	require.Equal(t, epoch.AddDate(-1, 0, 0).Add(MaxRetryAfter*6/5), wake.UTC())
+	require.Equal(t, epoch.Add(MaxRetryAfter*6/5), wake.UTC())
 
 	p.Steps[0].Command.Timeout = math.MaxInt64
 	s.Steps[0].DueAtUs = epoch.Add(50 * 365 * 24 * time.Hour).UnixMicro()

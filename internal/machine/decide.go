@@ -34,7 +34,8 @@ type decider struct {
 	p       *plan.Plan
 	s       *sagazpb.SagaState
 	b       Builder
-	at      int64 // µs
+	now     int64 // µs: what is due is counted from it
+	at      int64 // µs: what the history says; it never goes back, whatever the clock does
 	jitter  float64
 	rebuild bool         // failed builds are tried again, each once: asked holds those that failed again
 	asked   map[int]bool // by step; resultBuild is the saga's result
@@ -155,7 +156,7 @@ func (d *decider) failed(i int, undo bool, text string, after time.Duration) {
 	if exhausted {
 		wait = c.MaxBackoff
 	}
-	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Text: clip(text), DueAtUs: d.at + max(wait, after).Microseconds()})
+	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Text: clip(text), DueAtUs: d.now + max(wait, after).Microseconds()})
 	if exhausted {
 		what := "attempts"
 		if undo {
@@ -176,7 +177,7 @@ func (d *decider) deferred(i int, undo bool, text string, absent bool) {
 		return
 	}
 	wait := d.backoff(c, int(st.Deferrals)+1)
-	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Text: clip(text), DueAtUs: d.at + wait.Microseconds(), Absent: absent})
+	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Text: clip(text), DueAtUs: d.now + wait.Microseconds(), Absent: absent})
 	if absent && st.Stuck == "" && d.at-st.DeferredSinceUs >= absentPatience.Microseconds() {
 		d.step(sagazpb.EventKind_EVENT_KIND_STEP_STUCK, i, text)
 	}
@@ -185,7 +186,7 @@ func (d *decider) deferred(i int, undo bool, text string, absent bool) {
 func (d *decider) tick() {
 	var again []int // backoffs that are over
 	for i, st := range d.s.Steps {
-		if st.DueAtUs == 0 || st.DueAtUs > d.at {
+		if st.DueAtUs == 0 || st.DueAtUs > d.now {
 			continue
 		}
 		switch st.Status {
@@ -197,7 +198,7 @@ func (d *decider) tick() {
 			again = append(again, i)
 		}
 	}
-	if d.s.Phase == running && d.s.DeadlineAtUs != 0 && d.s.DeadlineAtUs <= d.at {
+	if d.s.Phase == running && d.s.DeadlineAtUs != 0 && d.s.DeadlineAtUs <= d.now {
 		d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_DEADLINE_PASSED})
 		if !d.pivotStarted() {
 			d.turn("", fmt.Sprintf("the deadline of %s passed", d.p.Deadline))
@@ -223,7 +224,7 @@ func (d *decider) turn(failedStep, reason string) {
 // send emits an event after which the step's command is on its way.
 func (d *decider) send(kind sagazpb.EventKind, i int, command []byte) {
 	undo := kind == sagazpb.EventKind_EVENT_KIND_COMPENSATION_STARTED || kind == sagazpb.EventKind_EVENT_KIND_COMPENSATION_RETRIED
-	due := d.at + d.command(i, undo).Timeout.Microseconds()
+	due := d.now + d.command(i, undo).Timeout.Microseconds()
 	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Payload: command, DueAtUs: due})
 }
 

@@ -40,7 +40,7 @@ func Start(p *plan.Plan, b Builder, m Moment, in StartParams) (*sagazpb.SagaStat
 	for i := range slab {
 		s.Steps[i] = &slab[i]
 	}
-	d := &decider{p: p, s: s, b: b, at: at, jitter: m.Jitter}
+	d := &decider{p: p, s: s, b: b, now: at, at: at, jitter: m.Jitter}
 	d.emit(&sagazpb.Event{Kind: sagazpb.EventKind_EVENT_KIND_SAGA_STARTED})
 	d.settle()
 	return s, d.events
@@ -53,7 +53,8 @@ func Apply(p *plan.Plan, s *sagazpb.SagaState, b Builder, m Moment, in Input) ([
 	if len(s.Steps) != len(p.Steps) {
 		return nil, fmt.Errorf("saga %s has %d steps, its plan %s v%d has %d", s.Id, len(s.Steps), p.Name, p.Version, len(p.Steps))
 	}
-	d := &decider{p: p, s: s, b: b, at: max(m.Now.UnixMicro(), s.UpdatedAtUs), jitter: m.Jitter}
+	now := m.Now.UnixMicro()
+	d := &decider{p: p, s: s, b: b, now: now, at: max(now, s.UpdatedAtUs), jitter: m.Jitter}
 	if Ended(s) {
 		if _, ok := in.(Reply); ok {
 			return nil, ErrSettled
@@ -66,7 +67,7 @@ func Apply(p *plan.Plan, s *sagazpb.SagaState, b Builder, m Moment, in Input) ([
 	d.settle()
 	if len(d.events) > 0 {
 		s.Version++
-		s.UpdatedAtUs = d.at
+		s.UpdatedAtUs, s.ClockBehindUs = d.at, d.at-d.now
 	}
 	return d.events, nil
 }
@@ -88,13 +89,18 @@ func Replay(p *plan.Plan, s *sagazpb.SagaState, t *sagazpb.Transition) error {
 		evolve(s, t.AtUs, e)
 	}
 	s.Version++
-	s.UpdatedAtUs = t.AtUs
+	s.UpdatedAtUs, s.ClockBehindUs = t.AtUs, t.ClockBehindUs
 	return nil
 }
 
-// Resume makes a loaded state fit for a clock that may have gone backwards: nothing is due later than its policy allows.
+// Resume makes a loaded state fit for a clock that may have gone backwards. A saga whose last transition is in the future shows by how much:
+// what it waits for comes so much sooner. Besides, nothing is due later than its policy allows.
 func Resume(p *plan.Plan, s *sagazpb.SagaState, now time.Time) {
+	behind := max(s.UpdatedAtUs-s.ClockBehindUs-now.UnixMicro(), 0)
 	for i, st := range s.Steps {
+		if st.DueAtUs != 0 {
+			st.DueAtUs = max(st.DueAtUs-behind, 1) // 0 would say that nothing is due
+		}
 		c := &p.Steps[i].Command
 		if undoing(st.Status) && p.Steps[i].Compensation != nil {
 			c = p.Steps[i].Compensation
@@ -105,7 +111,7 @@ func Resume(p *plan.Plan, s *sagazpb.SagaState, now time.Time) {
 		}
 	}
 	if p.Deadline > 0 && s.DeadlineAtUs > 0 {
-		s.DeadlineAtUs = min(s.DeadlineAtUs, now.Add(p.Deadline).UnixMicro())
+		s.DeadlineAtUs = min(max(s.DeadlineAtUs-behind, 1), now.Add(p.Deadline).UnixMicro())
 	}
 }
 

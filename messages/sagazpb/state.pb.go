@@ -312,6 +312,7 @@ type SagaState struct {
 	Tags              map[string]string      `protobuf:"bytes,19,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	OperatorActions   []*OperatorAction      `protobuf:"bytes,20,rep,name=operator_actions,json=operatorActions,proto3" json:"operator_actions,omitempty"` // the newest 100
 	Traceparent       string                 `protobuf:"bytes,21,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                                // W3C trace context of the request that started it; empty: none
+	ClockBehindUs     int64                  `protobuf:"varint,22,opt,name=clock_behind_us,json=clockBehindUs,proto3" json:"clock_behind_us,omitempty"`    // how far the clock of the last transition was behind updated_at_us, which never goes back
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -491,6 +492,13 @@ func (x *SagaState) GetTraceparent() string {
 		return x.Traceparent
 	}
 	return ""
+}
+
+func (x *SagaState) GetClockBehindUs() int64 {
+	if x != nil {
+		return x.ClockBehindUs
+	}
+	return 0
 }
 
 // StepState is one step of a saga, with its compensation.
@@ -980,6 +988,7 @@ type Transition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AtUs          int64                  `protobuf:"varint,1,opt,name=at_us,json=atUs,proto3" json:"at_us,omitempty"`
 	Events        []*Event               `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	ClockBehindUs int64                  `protobuf:"varint,3,opt,name=clock_behind_us,json=clockBehindUs,proto3" json:"clock_behind_us,omitempty"` // how far the clock was behind at_us, which never goes back
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1028,11 +1037,18 @@ func (x *Transition) GetEvents() []*Event {
 	return nil
 }
 
+func (x *Transition) GetClockBehindUs() int64 {
+	if x != nil {
+		return x.ClockBehindUs
+	}
+	return 0
+}
+
 var File_sagaz_v1_state_proto protoreflect.FileDescriptor
 
 const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14sagaz/v1/state.proto\x12\bsagaz.v1\"\xa6\x06\n" +
+	"\x14sagaz/v1/state.proto\x12\bsagaz.v1\"\xce\x06\n" +
 	"\tSagaState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -1058,7 +1074,8 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x0fdeadline_passed\x18\x12 \x01(\bR\x0edeadlinePassed\x121\n" +
 	"\x04tags\x18\x13 \x03(\v2\x1d.sagaz.v1.SagaState.TagsEntryR\x04tags\x12C\n" +
 	"\x10operator_actions\x18\x14 \x03(\v2\x18.sagaz.v1.OperatorActionR\x0foperatorActions\x12 \n" +
-	"\vtraceparent\x18\x15 \x01(\tR\vtraceparent\x1a7\n" +
+	"\vtraceparent\x18\x15 \x01(\tR\vtraceparent\x12&\n" +
+	"\x0fclock_behind_us\x18\x16 \x01(\x03R\rclockBehindUs\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf5\x06\n" +
@@ -1112,11 +1129,12 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\vfailed_step\x18\t \x01(\tR\n" +
 	"failedStep\x12\x16\n" +
 	"\x06absent\x18\n" +
-	" \x01(\bR\x06absent\"J\n" +
+	" \x01(\bR\x06absent\"r\n" +
 	"\n" +
 	"Transition\x12\x13\n" +
 	"\x05at_us\x18\x01 \x01(\x03R\x04atUs\x12'\n" +
-	"\x06events\x18\x02 \x03(\v2\x0f.sagaz.v1.EventR\x06events*\xac\x01\n" +
+	"\x06events\x18\x02 \x03(\v2\x0f.sagaz.v1.EventR\x06events\x12&\n" +
+	"\x0fclock_behind_us\x18\x03 \x01(\x03R\rclockBehindUs*\xac\x01\n" +
 	"\tSagaPhase\x12\x1a\n" +
 	"\x16SAGA_PHASE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SAGA_PHASE_RUNNING\x10\x01\x12\x1b\n" +
