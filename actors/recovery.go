@@ -109,9 +109,12 @@ func (r *recovery) next(ctx context.Context) (shard int, its *run, ok bool) {
 }
 
 func (r *recovery) finish(shard int, its *run, sagas int) {
-	its.cancel()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if its.ctx.Err() == nil { // the shard has not been closed since, nor opened again
+		r.rt.toShard(shard, &recoveredAll{})
+	}
+	its.cancel()
 	if r.active[shard] == its {
 		delete(r.active, shard)
 	}

@@ -18,6 +18,9 @@ type shardActor struct {
 	gone    map[string]struct{} // by PID: those that were let go and have not stopped yet
 	props   *actor.Props
 	closing *closeShard // nil: open
+	// settled are the sagas that were let go while recovery is under way: it may have read them before, and what it read is old. Taken up from
+	// there a saga would write versions again whose journal rows a snapshot has covered. nil: recovery is over.
+	settled map[string]struct{}
 }
 
 type child struct {
@@ -31,17 +34,22 @@ type (
 		records []persistence.Record
 		done    func(spawned int) // the others were in memory already
 	}
-	rouse      struct{ id string } // a saga whose time to wake has come, or that a caller's transaction inserted
-	closeShard struct{ done func() }
-	left       struct{ id string } // a saga of a closing shard has stored what its next owner needs
+	recoveredAll struct{}            // no page of recovery is coming any more
+	rouse        struct{ id string } // a saga whose time to wake has come, or that a caller's transaction inserted
+	closeShard   struct{ done func() }
+	left         struct{ id string } // a saga of a closing shard has stored what its next owner needs
 )
 
 func newShardProps(rt *Runtime, number int) *actor.Props {
 	// A saga whose actor panics is stopped, not restarted: the next message loads what is durable.
 	strategy := actor.NewOneForOneStrategy(0, time.Second, func(any) actor.Directive { return actor.StopDirective })
 	return actor.PropsFromProducer(func() actor.Actor {
+		var settled map[string]struct{}
+		if !rt.cfg.Paused {
+			settled = map[string]struct{}{}
+		}
 		return &shardActor{
-			rt: rt, number: number, sagas: map[string]*child{}, gone: map[string]struct{}{},
+			rt: rt, number: number, sagas: map[string]*child{}, gone: map[string]struct{}{}, settled: settled,
 			props: actor.PropsFromProducer(func() actor.Actor { return &sagaActor{rt: rt} }, actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(newMailbox)),
 		}
 	}, actor.WithSupervisor(strategy), actor.WithDispatcher(rt.dispatcher), actor.WithMailbox(cluster.DeadLettering(rt.system, newMailbox)))
@@ -61,12 +69,15 @@ func (a *shardActor) Receive(ctx actor.Context) {
 	case *recovered:
 		spawned := 0
 		for i := range msg.records {
-			if rec := &msg.records[i]; a.sagas[rec.ID] == nil {
+			rec := &msg.records[i]
+			if _, old := a.settled[rec.ID]; a.sagas[rec.ID] == nil && !old {
 				a.spawn(ctx, rec.ID, rec)
 				spawned++
 			}
 		}
 		msg.done(spawned)
+	case *recoveredAll:
+		a.settled = nil
 	case *rouse:
 		if a.sagas[msg.id] == nil {
 			a.route(ctx, msg.id, &tick{})
@@ -160,7 +171,7 @@ func (a *shardActor) left(ctx actor.Context, id string) {
 
 func (a *shardActor) letGo(ctx actor.Context, msg *letGo) {
 	if c := a.sagas[msg.id]; c != nil && c.pid.Equal(msg.pid) && c.routed == msg.taken {
-		delete(a.sagas, msg.id)
+		a.remove(msg.id)
 		a.gone[c.pid.Id] = struct{}{}
 		ctx.Poison(c.pid)
 	}
@@ -175,8 +186,15 @@ func (a *shardActor) forget(pid *actor.PID) {
 	for id, c := range a.sagas {
 		if c.pid.Equal(pid) {
 			a.rt.problem("a saga's actor failed; the next message loads it again", id, nil)
-			delete(a.sagas, id)
+			a.remove(id)
 			return
 		}
+	}
+}
+
+func (a *shardActor) remove(id string) {
+	delete(a.sagas, id)
+	if a.settled != nil {
+		a.settled[id] = struct{}{}
 	}
 }
