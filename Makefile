@@ -34,6 +34,7 @@ test: setup ## run all tests with the race detector, against a throw-away Postgr
 .PHONY: bench
 bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postgres and on SQLite
 	$(WITHPG) go run ./bench $(BENCHFLAGS)
+	$(WITHPG) go run ./bench/events
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
 .PHONY: lint

@@ -45,7 +45,8 @@ func New(app App) *cobra.Command {
 	root.AddCommand(
 		nodeCommand(app), migrateCommand(), listCommand(), showCommand(), graphCommand(app), versionCommand(),
 		retryCommand(app), skipCommand(app), abandonCommand(app), cancelCommand(app),
-		nodeCommand(app), clusterCommand(), startCommand(), watchCommand(), membersCommand(), auditCommand(), logLevelCommand(),
+		clusterCommand(), startCommand(), watchCommand(), membersCommand(), auditCommand(), logLevelCommand(),
+		outboxCommand(), deadCommand(), eventsCommand(),
 	)
 	if app.Demo != nil {
 		root.AddCommand(demoCommand(app.Demo), demoWorkerCommand(app.Demo))

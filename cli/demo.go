@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/transport/brokers"
 )
 
 // Demo is what the demo command runs: sagas by number, in a world whose books can be checked.
@@ -56,6 +57,7 @@ type workload struct {
 	sagas       int
 	failRate    float64
 	concurrency int
+	broker      string // none: no events
 
 	before func(ctx context.Context, i int) error // called before the i-th saga is started; nil: nothing holds it back
 	after  func(i int)                            // called when it has ended; nil: nobody counts
@@ -66,6 +68,7 @@ func (w *workload) flags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&w.sagas, "sagas", 1000, "how many sagas to run")
 	cmd.Flags().Float64Var(&w.failRate, "fail-rate", 0.1, "the part of them that cannot be fulfilled, 0–1")
 	cmd.Flags().IntVar(&w.concurrency, "concurrency", 256, "how many at once")
+	cmd.Flags().StringVar(&w.broker, "broker", brokers.Embedded, "where events go: nats://…, kafka://…, amqp://…, redis://…, or none; they are read back and checked")
 	cmd.Flags().StringVar(&w.store, "store", os.Getenv(storeEnv), "postgres://…, sqlite:///path/to/file.db or memory: (default an SQLite file in a temporary directory)")
 }
 
@@ -134,6 +137,17 @@ func runDemo(cmd *cobra.Command, d *Demo, o *demoOptions) (err error) {
 	if err := d.Reset(ctx, o.store); err != nil {
 		return err
 	}
+	a, err := openAudience(ctx, o.broker, o.prefix+demoConsumer)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	if a != nil {
+		o.broker = a.url
+		if !o.json {
+			fmt.Fprintf(cmd.ErrOrStderr(), "events: sagaz events tail --broker %s\n", a.shownURL())
+		}
+	}
 	bar := newProgress(cmd.ErrOrStderr(), o.sagas, o.json)
 	run := runHere
 	switch {
@@ -142,7 +156,7 @@ func runDemo(cmd *cobra.Command, d *Demo, o *demoOptions) (err error) {
 	case o.nodes > 0:
 		run = runNodes(o.nodes)
 	}
-	r, err := run(ctx, d, o.workload, bar)
+	r, err := run(ctx, d, o.workload, a, bar)
 	bar.done()
 	if err != nil {
 		return err

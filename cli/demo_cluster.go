@@ -55,17 +55,17 @@ type clusterRun struct {
 }
 
 // runNodes returns a run of the workload over nodes processes of which one is killed, one is drained, and one is added on the way.
-func runNodes(nodes int) func(context.Context, *Demo, workload, *progress) (*result, error) {
-	return func(ctx context.Context, d *Demo, w workload, bar *progress) (*result, error) {
+func runNodes(nodes int) func(context.Context, *Demo, workload, *audience, *progress) (*result, error) {
+	return func(ctx context.Context, d *Demo, w workload, a *audience, bar *progress) (*result, error) {
 		// Few enough in flight that each blow finds sagas in the middle, and others that have not been started.
 		w.concurrency = min(w.concurrency, max(1, w.sagas/10))
 		c := &clusterRun{w: &w, d: d, result: clusterResult{Nodes: nodes}}
-		r, err := c.run(ctx, bar)
+		r, err := c.run(ctx, a, bar)
 		return r, errors.Join(err, c.stop())
 	}
 }
 
-func (c *clusterRun) run(ctx context.Context, bar *progress) (r *result, err error) {
+func (c *clusterRun) run(ctx context.Context, a *audience, bar *progress) (r *result, err error) {
 	world, err := c.d.Open(ctx, c.w.store)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (c *clusterRun) run(ctx context.Context, bar *progress) (r *result, err err
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
-	r, err = c.w.judge(context.WithoutCancel(ctx), c.d, world, c.node, took)
+	r, err = c.w.judge(context.WithoutCancel(ctx), c.d, world, c.node, a, took)
 	if r != nil {
 		c.result.HandoverErrors = c.errors.Load()
 		r.clusterResult = &c.result
@@ -121,6 +121,9 @@ func (c *clusterRun) start(ctx context.Context) error {
 
 func (c *clusterRun) launch(ctx context.Context, flags ...string) (*demoProcess, error) {
 	args := append([]string{"node", "--store", c.w.store, "--cluster", demoClusterName, "--listen", loopback, "--log-level", "error", "--" + untilStdinFlag}, flags...)
+	if c.w.broker != noBroker {
+		args = append(args, "--broker", c.w.broker)
+	}
 	return startDemoProcess(ctx, args...)
 }
 

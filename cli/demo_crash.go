@@ -27,11 +27,12 @@ const toTheEnd = 100
 const (
 	workerCommand = "demo-worker"
 	endedLine     = "ended " // and how many: what a worker prints after every saga that ended
+	sentLine      = "sent "  // and µs: what it prints of every event that the broker confirmed
 	reopenLimit   = time.Minute
 )
 
 // runCrashing runs the workload in a child process that is killed in the middle, again and again, and checks the books from outside.
-func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *result, err error) {
+func runCrashing(ctx context.Context, d *Demo, w workload, a *audience, bar *progress) (r *result, err error) {
 	// Few enough in flight that a kill always finds sagas that have not been started.
 	w.concurrency = min(w.concurrency, max(1, w.sagas/10))
 	began, crashes := time.Now(), 0
@@ -40,7 +41,7 @@ func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *re
 		if percent != toTheEnd {
 			hold = max(1, w.sagas*percent/100)
 		}
-		killed, err := runWorker(ctx, w, hold, bar)
+		killed, err := runWorker(ctx, w, hold, a, bar)
 		if errors.Is(err, context.DeadlineExceeded) {
 			break // the books tell how far the run came
 		}
@@ -60,7 +61,7 @@ func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *re
 	}
 	defer func() { err = errors.Join(err, world.Close()) }()
 	err = inspect(ctx, &place{store: &w.store}, func(i reader) error {
-		r, err = w.judge(ctx, d, world, i, took)
+		r, err = w.judge(ctx, d, world, i, a, took)
 		return err
 	})
 	if err != nil {
@@ -71,13 +72,13 @@ func runCrashing(ctx context.Context, d *Demo, w workload, bar *progress) (r *re
 }
 
 // runWorker runs one worker and kills it as soon as it says that hold sagas have ended; 0: it runs to the end.
-func runWorker(ctx context.Context, w workload, hold int, bar *progress) (killed bool, err error) {
+func runWorker(ctx context.Context, w workload, hold int, a *audience, bar *progress) (killed bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return false, fmt.Errorf("find this program: %w", err)
 	}
 	child := exec.CommandContext(ctx, self, workerCommand, "--store", w.store, "--prefix", w.prefix, "--sagas", strconv.Itoa(w.sagas),
-		"--fail-rate", strconv.FormatFloat(w.failRate, 'g', -1, 64), "--concurrency", strconv.Itoa(w.concurrency), "--hold", strconv.Itoa(hold))
+		"--fail-rate", strconv.FormatFloat(w.failRate, 'g', -1, 64), "--concurrency", strconv.Itoa(w.concurrency), "--hold", strconv.Itoa(hold), "--broker", w.broker)
 	child.Stderr = os.Stderr
 	if _, err := child.StdinPipe(); err != nil { // closed by our death: the worker then ends too
 		return false, err
@@ -89,9 +90,15 @@ func runWorker(ctx context.Context, w workload, hold int, bar *progress) (killed
 	if err := child.Start(); err != nil {
 		return false, fmt.Errorf("start the worker: %w", err)
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		ended, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), endedLine))
+	said := bufio.NewScanner(out)
+	for said.Scan() {
+		if us, ok := strings.CutPrefix(said.Text(), sentLine); ok && a != nil {
+			if n, err := strconv.Atoi(us); err == nil {
+				a.note(time.Duration(n) * time.Microsecond)
+			}
+			continue
+		}
+		ended, err := strconv.Atoi(strings.TrimPrefix(said.Text(), endedLine))
 		if err != nil {
 			continue
 		}
@@ -129,22 +136,31 @@ func demoWorkerCommand(d *Demo) *cobra.Command {
 			return err
 		}
 		defer func() { err = errors.Join(err, world.Close()) }()
-		n, err := reopen(ctx, d, world, *w)
+		out := &lines{w: cmd.OutOrStdout()}
+		events, closed, err := workerEvents(ctx, w.broker, out)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, closed()) }()
+		n, err := reopen(ctx, d, world, *w, events)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, n.Close(context.WithoutCancel(ctx))) }()
-		return w.run(ctx, d, world, n, hold, func(ended int) { fmt.Fprintf(cmd.OutOrStdout(), "%s%d\n", endedLine, ended) })
+		if err := w.run(ctx, d, world, n, hold, func(ended int) { out.print(endedLine, ended) }); err != nil {
+			return err
+		}
+		return awaitSent(ctx, w)
 	}
 	return cmd
 }
 
 // reopen opens the store after a crash: on Postgres it takes a moment until the dead node is known to be dead.
-func reopen(ctx context.Context, d *Demo, world DemoWorld, w workload) (*sagaz.Node, error) {
+func reopen(ctx context.Context, d *Demo, world DemoWorld, w workload, a *audience) (*sagaz.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, reopenLimit)
 	defer cancel()
 	for {
-		n, err := openDemoNode(context.WithoutCancel(ctx), d, world, w)
+		n, err := openDemoNode(context.WithoutCancel(ctx), d, world, w, a)
 		if !errors.Is(err, sagaz.ErrInUse) {
 			return n, err
 		}

@@ -25,6 +25,7 @@ type result struct {
 	P50Ms       float64 `json:"p50_ms"`
 	P99Ms       float64 `json:"p99_ms"`
 	Store       string  `json:"store"`
+	*report             // nil: no broker
 
 	*clusterResult // nil: one process
 
@@ -39,7 +40,7 @@ type getter interface {
 }
 
 // judge asks the store what became of every saga, and the world whether its books agree.
-func (w *workload) judge(ctx context.Context, d *Demo, world DemoWorld, store getter, took time.Duration) (*result, error) {
+func (w *workload) judge(ctx context.Context, d *Demo, world DemoWorld, store getter, a *audience, took time.Duration) (*result, error) {
 	r := &result{Sagas: w.sagas, took: took}
 	var (
 		outcomes    []DemoOutcome
@@ -86,6 +87,10 @@ func (w *workload) judge(ctx context.Context, d *Demo, world DemoWorld, store ge
 	var err error
 	r.problems, err = world.Verify(ctx, w.prefix, outcomes)
 	r.LedgerOK = err == nil && len(r.problems) == 0
+	if err != nil || a == nil {
+		return r, err
+	}
+	r.report, err = a.check(ctx, w, outcomes)
 	return r, err
 }
 
@@ -106,6 +111,7 @@ func (r *result) verdict() error {
 	if ended := r.Completed + r.Compensated; ended != r.Sagas {
 		err = fmt.Errorf("%d of %d sagas are not completed or compensated", r.Sagas-ended, r.Sagas)
 	}
+	err = errors.Join(err, r.report.verdict())
 	if !r.LedgerOK {
 		err = errors.Join(err, fmt.Errorf("the books do not balance: %d problems, e.g. %s", len(r.problems), r.problems[0]))
 	}
@@ -127,6 +133,10 @@ func (r *result) print(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(w, "; the process was killed %d times", r.Crashes)
 	}
 	fmt.Fprintf(w, "\n%.0f sagas/s, from start to end p50 %.2f ms, p99 %.2f ms\n", r.SagasPerS, r.P50Ms, r.P99Ms)
+	if e := r.report; e != nil {
+		fmt.Fprintf(w, "%d events on %s, from commit to confirmation p50 %.2f ms, p99 %.2f ms; behind its inbox a consumer misses %d, heard %d out of order, and passed over %d duplicates\n",
+			e.EventsPublished, e.Broker, e.PublishP50Ms, e.PublishP99Ms, e.EventsLost, e.OrderViolations, e.Duplicates)
+	}
 	if r.LedgerOK {
 		fmt.Fprintln(w, "the books balance: completed orders are charged once and shipped, completed trips confirmed, everything else released or cancelled")
 		return nil

@@ -15,13 +15,13 @@ import (
 )
 
 // runHere runs the workload in this process.
-func runHere(ctx context.Context, d *Demo, w workload, bar *progress) (r *result, err error) {
+func runHere(ctx context.Context, d *Demo, w workload, a *audience, bar *progress) (r *result, err error) {
 	world, err := d.Open(ctx, w.store)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, world.Close()) }()
-	node, err := openDemoNode(ctx, d, world, w)
+	node, err := openDemoNode(ctx, d, world, w, a)
 	if err != nil {
 		return nil, err
 	}
@@ -30,11 +30,12 @@ func runHere(ctx context.Context, d *Demo, w workload, bar *progress) (r *result
 	if err := w.run(ctx, d, world, node, 0, bar.set); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
-	return w.judge(context.WithoutCancel(ctx), d, world, node, time.Since(began)) // when time is up it tells how far the run came
+	return w.judge(context.WithoutCancel(ctx), d, world, node, a, time.Since(began)) // when time is up it tells how far the run came
 }
 
-func openDemoNode(ctx context.Context, d *Demo, world DemoWorld, w workload) (*sagaz.Node, error) {
+func openDemoNode(ctx context.Context, d *Demo, world DemoWorld, w workload, a *audience) (*sagaz.Node, error) {
 	return sagaz.Open(ctx, sagaz.Config{
+		Publisher: a.publisher(), Events: sagaz.Events{Topic: demoTopic, OnSent: a.sent},
 		Store: w.store, Sagas: d.Sagas, Participants: world.Participants(), Migrate: true,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,12 +26,19 @@ type outcome struct {
 	P99Ms       float64 `json:"p99_ms"`
 	Store       string  `json:"store"`
 
-	Nodes          *int   `json:"nodes"`
-	Kills          int    `json:"kills"`
-	Drains         int    `json:"drains"`
-	Joins          int    `json:"joins"`
-	FailoverMs     int64  `json:"failover_ms"`
-	HandoverErrors *int64 `json:"handover_errors"`
+	Nodes           *int    `json:"nodes"`
+	Kills           int     `json:"kills"`
+	Drains          int     `json:"drains"`
+	Joins           int     `json:"joins"`
+	FailoverMs      int64   `json:"failover_ms"`
+	HandoverErrors  *int64  `json:"handover_errors"`
+	Broker          string  `json:"broker"`
+	EventsPublished int     `json:"events_published"`
+	EventsLost      int     `json:"events_lost"`
+	OrderViolations int     `json:"order_violations"`
+	PublishP50Ms    float64 `json:"publish_p50_ms"`
+	PublishP99Ms    float64 `json:"publish_p99_ms"`
+	Duplicates      int     `json:"duplicates_suppressed"`
 }
 
 // binary builds the program: the demo runs itself as a child, so that it cannot run inside a test.
@@ -54,6 +62,7 @@ func TestDemo(t *testing.T) {
 			{name: "sqlite"},
 			{name: "sqlite", args: []string{"--crash"}, crashes: 3},
 			{name: "memory", store: "memory:"},
+			{name: "memory", store: "memory:", args: []string{"--broker", "none"}},
 			{name: "postgres", store: testpg.DSN(t)},
 			{name: "postgres", store: testpg.DSN(t), args: []string{"--crash"}, crashes: 3},
 			{name: "postgres", store: testpg.DSN(t), args: []string{"--nodes", "3"}, nodes: 3},
@@ -80,14 +89,24 @@ func TestDemo(t *testing.T) {
 				require.Positive(t, got.SagasPerS)
 				require.GreaterOrEqual(t, got.P99Ms, got.P50Ms)
 				require.Equal(t, c.name, got.Store)
-				if c.nodes == 0 {
+				if c.nodes > 0 {
+					require.Equal(t, c.nodes, *got.Nodes)
+					require.Equal(t, []int{1, 1, 1}, []int{got.Kills, got.Drains, got.Joins})
+					require.Positive(t, got.FailoverMs)
+					require.Zero(t, *got.HandoverErrors)
+				} else {
 					require.Nil(t, got.Nodes)
+				}
+				if slices.Contains(c.args, "none") {
+					require.Empty(t, got.Broker)
 					return
 				}
-				require.Equal(t, c.nodes, *got.Nodes)
-				require.Equal(t, []int{1, 1, 1}, []int{got.Kills, got.Drains, got.Joins})
-				require.Positive(t, got.FailoverMs)
-				require.Zero(t, *got.HandoverErrors)
+				require.Equal(t, "nats://embedded", got.Broker)
+				require.Equal(t, 120, got.EventsPublished, "of each saga its start and its end")
+				require.Zero(t, got.EventsLost)
+				require.Zero(t, got.OrderViolations)
+				require.Positive(t, got.PublishP50Ms)
+				require.GreaterOrEqual(t, got.PublishP99Ms, got.PublishP50Ms)
 			})
 		}
 	})
@@ -115,6 +134,7 @@ func TestDemo(t *testing.T) {
 			{"--fail-rate", "2"},
 			{"--crash", "--store", "memory:"},
 			{"--store", "bogus:x"},
+			{"--broker", "bogus:x"},
 			{"--nodes", "3"},
 			{"--nodes", "3", "--store", "memory:"},
 			{"--nodes", "2", "--store", "postgres://"},

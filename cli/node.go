@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/transport"
+	"github.com/sagaz/sagaz/transport/brokers"
 )
 
 // nodeOptions are the flags of the command node.
@@ -29,8 +32,12 @@ type nodeOptions struct {
 	noHosting    bool
 	tied         bool
 	migrate      bool
+	broker       string
 	api          apiOptions
 }
+
+// brokerEnv names the variable that gives --broker its default.
+const brokerEnv = "SAGAZ_BROKER"
 
 // readyLine is what a node prints once it works, followed by its address in the cluster and that of its API, as far as it has them.
 const readyLine = "ready"
@@ -64,6 +71,7 @@ func nodeCommand(app App) *cobra.Command {
 	f.BoolVar(&o.noHosting, "no-participants", false, "run sagas alone: other members host the participants")
 	f.BoolVar(&o.tied, untilStdinFlag, false, "end when standard input does")
 	_ = f.MarkHidden(untilStdinFlag) // for programs that start nodes; the flag is there
+	f.StringVar(&o.broker, "broker", os.Getenv(brokerEnv), "publish events there: nats://…, kafka://…, amqp://…, redis://… or postgres://… (default from "+brokerEnv+"; empty: events are neither stored nor sent)")
 	f.BoolVar(&o.migrate, "migrate", false, "bring the schema to this binary's version first")
 	o.api.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runNode(cmd, app, o) }
@@ -98,6 +106,14 @@ func runNode(cmd *cobra.Command, app App, o *nodeOptions) (err error) {
 		if cfg.Participants, err = choose(all, o.participants); err != nil {
 			return err
 		}
+	}
+	if o.broker != "" {
+		b, failed := brokers.Open(ctx, o.broker, transport.Options{})
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, b.Close()) }()
+		cfg.Publisher = b.Publisher
 	}
 	node, err := sagaz.Open(ctx, cfg)
 	if err != nil {
