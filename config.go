@@ -40,6 +40,9 @@ type Config struct {
 	// It is called from several goroutines and stays open when the node closes. nil: no event is stored or sent.
 	Publisher transport.Publisher
 
+	// Triggers start sagas for messages of topics; StartOn makes them.
+	Triggers []*Trigger
+
 	// Events say what is told of every saga; Emit tells more of one definition's.
 	Events Events
 

@@ -72,20 +72,32 @@ func (c *Config) teller() *actors.Teller {
 	return t
 }
 
-// newRelay makes what sends this node's messages, unless it is a tool.
-func (n *Node) newRelay() *transport.Relay {
-	if n.cfg.Publisher == nil || n.cfg.Paused {
-		return nil
+// newRelays makes what sends this node's messages, unless it is a tool; own is that of Config.Publisher, nil without one.
+func (n *Node) newRelays() (all relays, own *transport.Relay) {
+	if n.cfg.Paused {
+		return nil, nil
 	}
-	return transport.NewRelay(n.store, n.cfg.Publisher, transport.RelayOptions{Logger: n.cfg.Logger, Metrics: n.metrics, OnSent: n.cfg.Events.OnSent})
+	o := transport.RelayOptions{Logger: n.cfg.Logger, Metrics: n.metrics}
+	for _, p := range n.cfg.Participants {
+		if p.via != nil {
+			o.Name = p.outboxName()
+			all = append(all, transport.NewRelay(n.store, p.via.publisher, o))
+		}
+	}
+	if n.cfg.Publisher != nil {
+		o.Name, o.OnSent = "", n.cfg.Events.OnSent
+		own = transport.NewRelay(n.store, n.cfg.Publisher, o)
+		all = append(all, own)
+	}
+	return all, own
 }
 
-// outboxOf is a relay as the runtime sees it: no relay is no outbox.
-func outboxOf(r *transport.Relay) actors.Outbox {
-	if r == nil {
+// outboxOf is the relays as the runtime sees them: no relay is no outbox.
+func outboxOf(all relays) actors.Outbox {
+	if len(all) == 0 {
 		return nil
 	}
-	return r
+	return all
 }
 
 // Sending returns what the node has sent and holds. It is all zero without Config.Publisher.

@@ -27,6 +27,7 @@ type Node struct {
 	runtime      atomic.Pointer[actors.Runtime]  // another one after a clustered node had to rejoin
 	relay        atomic.Pointer[transport.Relay] // likewise; nil: nothing is sent
 	teller       *actors.Teller                  // nil: nothing is told
+	consumers    *consumers                      // nil: no topic is taken in
 	closing      chan struct{}
 	stopped      chan struct{} // whatever keeps a clustered node a member has ended
 	close        sync.Once
@@ -52,6 +53,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.Events.check(); err != nil {
 		return nil, err
 	}
+	if err := cfg.checkTriggers(); err != nil {
+		return nil, err
+	}
 	n := &Node{
 		Inspector: Inspector{registry: registry, node: true}, cfg: cfg, participants: participants, teller: cfg.teller(),
 		tracer:  telemetry.NewTracer(cfg.TracerProvider),
@@ -64,6 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), n.conceal(ctx))
 	}
 	n.attach()
+	n.consume()
 	return n, nil
 }
 
@@ -101,11 +106,18 @@ func newRegistry(defs []AnyDefinition) (*actors.Registry, error) {
 
 func checkParticipants(list []*Participant) ([]actors.Participant, error) {
 	var participants []actors.Participant
+	names := map[string]bool{}
 	for _, p := range list {
 		if err := p.check(); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		participants = append(participants, p.runtime())
+		if names[p.name] {
+			return nil, fmt.Errorf("%w: participant %s is given twice", ErrInvalid, p.name)
+		}
+		names[p.name] = true
+		if p.via == nil {
+			participants = append(participants, p.runtime())
+		}
 	}
 	return participants, nil
 }
@@ -131,17 +143,17 @@ func (n *Node) start(ctx context.Context) (*actors.Runtime, error) {
 	if err := n.registry.AddStored(stored); err != nil {
 		return nil, err
 	}
-	relay := n.newRelay()
+	all, own := n.newRelays()
 	runtime, err := actors.Start(ctx, actors.Config{
 		Store: n.store, Registry: n.registry, Definitions: rows, Participants: n.participants, Clock: actors.NewClock(), Logger: n.cfg.Logger,
 		Member: persistence.Member{Name: memberName(), Sole: true}, Cluster: n.cfg.Cluster.runtime(),
 		IdleAfter: n.cfg.IdleAfter, Retention: n.cfg.Retention, MaxLive: n.cfg.MaxLive, Paused: n.cfg.Paused, Metrics: n.metrics, Tracer: n.tracer,
-		Teller: n.teller, Outbox: outboxOf(relay),
+		Teller: n.teller, Gateways: gateways(n.cfg.Participants), Outbox: outboxOf(all),
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.relay.Store(relay)
+	n.relay.Store(own)
 	return runtime, nil
 }
 
@@ -151,6 +163,7 @@ func (n *Node) start(ctx context.Context) (*actors.Runtime, error) {
 func (n *Node) Close(ctx context.Context) error {
 	n.close.Do(func() {
 		close(n.closing)
+		n.consumers.close()
 		<-n.stopped
 		drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
 		defer cancel()

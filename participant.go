@@ -24,6 +24,7 @@ type Participant struct {
 	queueLimit  int
 	pool        *pgxpool.Pool
 	db          *sql.DB
+	via         *via
 	handlers    map[string]actors.HandlerFunc
 	metrics     atomic.Pointer[telemetry.Metrics] // of the node that serves it
 	needs       []need
@@ -35,7 +36,7 @@ type need struct {
 	given                  func() bool
 }
 
-// ParticipantOption tunes a participant: Concurrency, QueueLimit, Inbox, SQLInbox.
+// ParticipantOption tunes a participant: Concurrency, QueueLimit, Inbox, SQLInbox, Via.
 type ParticipantOption interface {
 	applyParticipant(*Participant)
 }
@@ -80,6 +81,11 @@ func NewParticipant(name string, opts ...ParticipantOption) *Participant {
 	}
 	if p.queueLimit < 0 {
 		p.refuse("queue limit %d is negative", p.queueLimit)
+	}
+	if p.via != nil {
+		if err := p.via.check(); err != nil {
+			p.refuse("%v", err)
+		}
 	}
 	return p
 }
@@ -130,6 +136,9 @@ func register[C, R any](p *Participant, cmd messages.Command[C, R], missing bool
 	}
 	if cmd.Participant() != p.name {
 		p.refuse("command %s belongs to participant %s", cmd, cmd.Participant())
+	}
+	if p.via != nil {
+		p.refuse("%s has a handler here, but the participant is reached via topics: whoever serves it is there", cmd)
 	}
 	if missing {
 		p.refuse("the handler of %s is nil", cmd)

@@ -92,7 +92,7 @@ func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, i
 		return nil, err
 	}
 	row.Begun = false
-	outgoing, err := n.teller.Outgoing(def.Plan, state, row.Shard, events)
+	outgoing, err := n.runtime.Load().Outgoing(def.Plan, state, row.Shard, events)
 	if err != nil {
 		return nil, err
 	}

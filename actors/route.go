@@ -154,6 +154,12 @@ func (rt *Runtime) pass(r *sagazpb.Reply) {
 
 // send takes a command to its participant: on this node, or on the member that is nearest to the saga.
 func (rt *Runtime) send(s *saga, c *sagazpb.Command) {
+	if to, ok := rt.cfg.Gateways[c.Participant]; ok { // the outbox has it
+		if no := to.refuse(c, rt.cfg.Clock.Now()); no != nil {
+			rt.system.Root.Send(s.owner.(*sagaActor).self, no)
+		}
+		return
+	}
 	if pid, ok := rt.participants[c.Participant]; ok {
 		rt.system.Root.Send(pid, c)
 		return

@@ -35,7 +35,8 @@ type Config struct {
 	Metrics      *telemetry.Metrics
 	Tracer       *telemetry.Tracer
 	Teller       *Teller // nil: nothing is written to the outbox
-	Outbox       Outbox  // nil: nothing is sent; shut down with the runtime
+	Gateways     Gateways
+	Outbox       Outbox // nil: nothing is sent; shut down with the runtime
 }
 
 // Cluster says how a node is a member. Store must be a persistence.ClusterStore.

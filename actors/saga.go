@@ -171,6 +171,8 @@ func (s *saga) onRequest(r *request) {
 		s.waiters = append(s.waiters, awaiter{request: *r, since: now})
 	case r.GetOperate() != nil:
 		s.operate(r)
+	case r.GetDeliver() != nil:
+		s.apply(r, reply(r.GetDeliver()))
 	}
 }
 

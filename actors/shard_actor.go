@@ -127,6 +127,8 @@ func sagaID(r *sagazpb.SagaRequest) string {
 		return r.GetStart().SagaId
 	case r.GetAwait() != nil:
 		return r.GetAwait().SagaId
+	case r.GetDeliver() != nil:
+		return r.GetDeliver().SagaId
 	default:
 		return r.GetOperate().GetSagaId()
 	}

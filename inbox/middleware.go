@@ -171,13 +171,19 @@ func entry(m *message.Message) string {
 	return source + " " + m.UUID
 }
 
-// tooOld judges a foreign message by its attribute time; the id of the others says it.
-func tooOld(m *message.Message, id messageID, window time.Duration) error {
-	if id.v7 {
-		return nil
+// MadeAt returns when a message was made: what its id says, if that is a UUIDv7, or else its CloudEvents attribute time. False: it does not say.
+func MadeAt(m *message.Message) (time.Time, bool) {
+	if id, err := newMessageID("any", m.UUID); err == nil && id.v7 {
+		return id.madeAt(), true
 	}
 	at, err := time.Parse(time.RFC3339Nano, m.Metadata.Get(attributeTime))
-	if err != nil || time.Since(at) < window {
+	return at, err == nil
+}
+
+// tooOld judges a foreign message; those of the others stand in partitions, which judge for themselves.
+func tooOld(m *message.Message, id messageID, window time.Duration) error {
+	at, ok := MadeAt(m)
+	if id.v7 || !ok || time.Since(at) < window {
 		return nil
 	}
 	return fmt.Errorf("%w: message %s was made at %s", ErrExpired, m.UUID, at.Format(time.RFC3339))

@@ -26,9 +26,7 @@ func (p poisoning) middleware(next message.HandlerFunc) message.HandlerFunc {
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrDatabase) {
 			return out, err
 		}
-		poisoned := m.Copy()
-		poisoned.Metadata.Set(middleware.ReasonForPoisonedKey, reason(err))
-		poisoned.Metadata.Set(middleware.PoisonedTopicKey, message.SubscribeTopicFromCtx(ctx))
+		poisoned := Poisoned(m, message.SubscribeTopicFromCtx(ctx), err)
 		poisoned.Metadata.Set(middleware.PoisonedHandlerKey, message.HandlerNameFromCtx(ctx))
 		poisoned.Metadata.Set(middleware.PoisonedSubscriberKey, message.SubscriberNameFromCtx(ctx))
 		if sent := p.publisher.Publish(p.topic, poisoned); sent != nil {
@@ -37,6 +35,14 @@ func (p poisoning) middleware(next message.HandlerFunc) message.HandlerFunc {
 		p.logger.Warn("a message is poisoned", "message", m.UUID, "topic", message.SubscribeTopicFromCtx(ctx), "poison_topic", p.topic, "error", reason(err))
 		return nil, nil
 	}
+}
+
+// Poisoned returns a copy of a message for a poison topic: with the headers reason_poisoned, on one line, and topic_poisoned.
+func Poisoned(m *message.Message, topic string, cause error) *message.Message {
+	poisoned := m.Copy()
+	poisoned.Metadata.Set(middleware.ReasonForPoisonedKey, reason(cause))
+	poisoned.Metadata.Set(middleware.PoisonedTopicKey, topic)
+	return poisoned
 }
 
 // maxReasonBytes leaves room for the other headers.

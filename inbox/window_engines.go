@@ -67,7 +67,7 @@ func maintainPostgres(ctx context.Context, db *sql.DB, d days) error {
 	if err != nil {
 		return fmt.Errorf("inbox: move the window: %w", err)
 	}
-	defer conn.Close() // to the pool
+	defer func() { _ = conn.Close() }() // gives it back
 	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(maintainLock)); err != nil {
 		return fmt.Errorf("inbox: move the window: %w", err)
 	}

@@ -20,10 +20,11 @@ var rooms = []room{
 	{path: "internal/panics"}, // a leaf: how a panic of user code becomes an error
 	{path: "telemetry"},       // a leaf: whoever works says so there
 	{path: "internal/plan", imports: []string{"messages"}},
+	{path: "internal/topics", imports: []string{"messages"}},
 	{path: "internal/machine", imports: []string{"messages", "internal/plan"}},
 	{path: "persistence", imports: []string{"messages", "internal/plan", "internal/machine", "telemetry"}},
 	{path: "cluster", imports: []string{"messages", "internal/panics", "persistence", "telemetry"}},
-	{path: "actors", imports: []string{"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "cluster", "telemetry"}},
+	{path: "actors", imports: []string{"messages", "internal/plan", "internal/topics", "internal/machine", "internal/panics", "persistence", "cluster", "telemetry"}},
 	{path: "inbox", imports: []string{"messages", "telemetry"}},
 	{path: "transport", imports: []string{"messages", "telemetry"}},
 	// One room for each broker, so that a service links the client of its own alone; transport/brokers has all of them, for the command line.
@@ -49,7 +50,7 @@ var rooms = []room{
 
 var (
 	rootImports = []string{
-		"messages", "internal/plan", "internal/machine", "internal/panics", "persistence", "actors", "cluster", "inbox", "transport", "telemetry", "console",
+		"messages", "internal/plan", "internal/topics", "internal/machine", "internal/panics", "persistence", "actors", "cluster", "inbox", "transport", "telemetry", "console",
 	}
 	aboveRoot = append([]string{"."}, rootImports...)
 	brokers   = []string{

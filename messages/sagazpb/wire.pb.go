@@ -671,6 +671,7 @@ type SagaRequest struct {
 	//	*SagaRequest_Start
 	//	*SagaRequest_Await
 	//	*SagaRequest_Operate
+	//	*SagaRequest_Deliver
 	Request       isSagaRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -747,6 +748,15 @@ func (x *SagaRequest) GetOperate() *OperateSaga {
 	return nil
 }
 
+func (x *SagaRequest) GetDeliver() *Reply {
+	if x != nil {
+		if x, ok := x.Request.(*SagaRequest_Deliver); ok {
+			return x.Deliver
+		}
+	}
+	return nil
+}
+
 type isSagaRequest_Request interface {
 	isSagaRequest_Request()
 }
@@ -763,11 +773,17 @@ type SagaRequest_Operate struct {
 	Operate *OperateSaga `protobuf:"bytes,4,opt,name=operate,proto3,oneof"`
 }
 
+type SagaRequest_Deliver struct {
+	Deliver *Reply `protobuf:"bytes,5,opt,name=deliver,proto3,oneof"` // of a participant behind a topic: answered when what it decides is stored
+}
+
 func (*SagaRequest_Start) isSagaRequest_Request() {}
 
 func (*SagaRequest_Await) isSagaRequest_Request() {}
 
 func (*SagaRequest_Operate) isSagaRequest_Request() {}
+
+func (*SagaRequest_Deliver) isSagaRequest_Request() {}
 
 // SagaResponse answers a SagaRequest.
 type SagaResponse struct {
@@ -926,13 +942,14 @@ const file_sagaz_v1_wire_proto_rawDesc = "" +
 	"\x04verb\x18\x02 \x01(\x0e2\x0e.sagaz.v1.VerbR\x04verb\x12\x12\n" +
 	"\x04step\x18\x03 \x01(\tR\x04step\x12\x12\n" +
 	"\x04note\x18\x04 \x01(\tR\x04note\x12\x0e\n" +
-	"\x02by\x18\x05 \x01(\tR\x02by\"\xc4\x01\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\"\xf1\x01\n" +
 	"\vSagaRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\x04R\trequestId\x12+\n" +
 	"\x05start\x18\x02 \x01(\v2\x13.sagaz.v1.StartSagaH\x00R\x05start\x12+\n" +
 	"\x05await\x18\x03 \x01(\v2\x13.sagaz.v1.AwaitSagaH\x00R\x05await\x121\n" +
-	"\aoperate\x18\x04 \x01(\v2\x15.sagaz.v1.OperateSagaH\x00R\aoperateB\t\n" +
+	"\aoperate\x18\x04 \x01(\v2\x15.sagaz.v1.OperateSagaH\x00R\aoperate\x12+\n" +
+	"\adeliver\x18\x05 \x01(\v2\x0f.sagaz.v1.ReplyH\x00R\adeliverB\t\n" +
 	"\arequest\"\xa6\x02\n" +
 	"\fSagaResponse\x12\x1d\n" +
 	"\n" +
@@ -1013,13 +1030,14 @@ var file_sagaz_v1_wire_proto_depIdxs = []int32{
 	5,  // 3: sagaz.v1.SagaRequest.start:type_name -> sagaz.v1.StartSaga
 	6,  // 4: sagaz.v1.SagaRequest.await:type_name -> sagaz.v1.AwaitSaga
 	7,  // 5: sagaz.v1.SagaRequest.operate:type_name -> sagaz.v1.OperateSaga
-	2,  // 6: sagaz.v1.SagaResponse.refusal:type_name -> sagaz.v1.Refusal
-	11, // 7: sagaz.v1.SagaResponse.phase:type_name -> sagaz.v1.SagaPhase
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	4,  // 6: sagaz.v1.SagaRequest.deliver:type_name -> sagaz.v1.Reply
+	2,  // 7: sagaz.v1.SagaResponse.refusal:type_name -> sagaz.v1.Refusal
+	11, // 8: sagaz.v1.SagaResponse.phase:type_name -> sagaz.v1.SagaPhase
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sagaz_v1_wire_proto_init() }
@@ -1032,6 +1050,7 @@ func file_sagaz_v1_wire_proto_init() {
 		(*SagaRequest_Start)(nil),
 		(*SagaRequest_Await)(nil),
 		(*SagaRequest_Operate)(nil),
+		(*SagaRequest_Deliver)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
