@@ -78,7 +78,8 @@ func runSession(t *testing.T, page string, env ...string) {
 	node, _ := os.ReadFile(filepath.Join(cmd.Dir, "node.log")) // for the message
 	require.NoError(t, err, "%s\n%s", out, node)
 	for _, line := range wanted {
-		pattern := strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*")
+		// protobuf's JSON has a space behind its commas in some builds and none in others, on purpose.
+		pattern := strings.NewReplacer("…", ".*", `,"`, `, ?"`).Replace(regexp.QuoteMeta(line))
 		require.Regexp(t, pattern, string(out))
 	}
 }
