@@ -42,16 +42,6 @@ func (b *background) look(ctx context.Context) error {
 		return err
 	}
 	m.SetStore(trouble.Asleep, trouble.Stuck, since(trouble.OldestAt, now))
-	backlog, err := store.Backlog(ctx, nil)
-	if err != nil {
-		return err
-	}
-	pending, oldest := 0, time.Duration(0)
-	for _, lane := range backlog {
-		pending += lane.Messages
-		oldest = max(oldest, since(lane.OldestAt, now))
-	}
-	m.SetOutbox(pending, oldest, trouble.Dead)
 	members, err := store.Members(ctx)
 	if err != nil {
 		return err

@@ -92,6 +92,8 @@ func (g *gate) handle(m *message.Message, next message.HandlerFunc) error {
 	consumer := g.consumer(m)
 	ran, err := g.process(m, consumer, next)
 	switch {
+	case errors.Is(err, ErrExpired):
+		g.options.Metrics.InboxExpired(consumer)
 	case err != nil:
 		g.options.Metrics.InboxFailed(consumer)
 	case ran:
@@ -113,10 +115,12 @@ func (g *gate) process(m *message.Message, consumer string, next message.Handler
 	if err := tooOld(m, key, g.options.Window); err != nil {
 		return false, Poison(err)
 	}
+	begun := time.Now()
 	known, err := g.db.known(ctx, consumer, key)
 	if err != nil {
 		return false, databaseError("look up", consumer, id, err)
 	}
+	g.options.Metrics.InboxVerdict(time.Since(begun))
 	if known {
 		return false, nil
 	}

@@ -36,14 +36,12 @@ type Overview interface {
 const (
 	MaxStuckCounted  = 10_000
 	MaxAsleepCounted = 100_000
-	MaxDeadCounted   = 100_000
 )
 
 // Trouble is what waits for a person, and what sleeps.
 type Trouble struct {
 	Asleep   int            // sagas that sleep until a time; MaxAsleepCounted stands for more
 	Stuck    map[string]int // by definition, MaxStuckCounted in all
-	Dead     int            // messages in outbox_dead; MaxDeadCounted stands for more
 	OldestAt time.Time      // since when the saga is stuck that is stuck longest; zero: none is
 }
 

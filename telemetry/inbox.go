@@ -22,7 +22,7 @@ func (m *Metrics) makeInbox() {
 	m.inboxMessages = m.counters("sagaz_inbox_messages_total",
 		"Messages and commands that came to an inbox; outcome is processed, duplicate (answered without its handler) or failed (nothing was kept). A consumer of commands is a participant.",
 		"consumer", "outcome")
-	m.inboxExpired = m.counters("sagaz_inbox_expired_total", "Entries that the inbox's retention deleted.", "consumer")
+	m.inboxExpired = m.counters("sagaz_inbox_expired_total", "Messages that were not processed because they are older than the inbox remembers: whether they are new cannot be known.", "consumer")
 	m.inboxVerdict = m.histogram("sagaz_inbox_verdict_seconds", "Finding out whether a message is new.", fastBuckets)
 	m.consumers = newCache(maxConsumers, Other, func(name string) *consumer {
 		return &consumer{
@@ -55,10 +55,10 @@ func (m *Metrics) InboxFailed(consumer string) {
 	}
 }
 
-// InboxExpired counts entries that the retention deleted.
-func (m *Metrics) InboxExpired(consumer string, n int) {
+// InboxExpired counts a message that is older than the inbox remembers.
+func (m *Metrics) InboxExpired(consumer string) {
 	if m != nil {
-		m.consumers.get(consumer).expired.Add(float64(n))
+		m.consumers.get(consumer).expired.Inc()
 	}
 }
 

@@ -36,7 +36,7 @@ func everything(m *Metrics, n int) {
 		m.InboxProcessed(name)
 		m.InboxDuplicate(name)
 		m.InboxFailed(name)
-		m.InboxExpired(name, 1)
+		m.InboxExpired(name)
 		stuck[name] = i + 1
 	}
 	m.SetStore(1, stuck, time.Second)

@@ -19,7 +19,6 @@ func (s *Store) Trouble(ctx context.Context) (persistence.Trouble, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.Dead = len(s.outbox.dead)
 	for _, r := range s.sagas {
 		if r.Asleep && !r.WakeAt.IsZero() {
 			t.Asleep++

@@ -24,9 +24,6 @@ func (s *Store) Trouble(ctx context.Context) (persistence.Trouble, error) {
 	if err := s.pool.QueryRow(ctx, s.sql.asleep, persistence.MaxAsleepCounted).Scan(&t.Asleep); err != nil {
 		return t, fmt.Errorf("count sleeping sagas: %w", err)
 	}
-	if err := s.pool.QueryRow(ctx, s.sql.buried, persistence.MaxDeadCounted).Scan(&t.Dead); err != nil {
-		return t, fmt.Errorf("count dead messages: %w", err)
-	}
 	rows, err := s.pool.Query(ctx, s.sql.stuck, persistence.MaxStuckCounted)
 	if err != nil {
 		return t, fmt.Errorf("count stuck sagas: %w", err)

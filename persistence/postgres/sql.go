@@ -16,7 +16,7 @@ type statements struct {
 	sweep, heartbeat, leave            string
 	asleep, stuck, memberRows, leases  string
 	ask, settle, actions               string
-	forgetActions, boundary, buried    string
+	forgetActions, boundary            string
 	unsent, readUnsent, deleteSent     string
 	bury, backlog, outboxSize          string
 	dead, retryDead, discardDead       string
@@ -105,7 +105,6 @@ func newStatements(schema string) statements {
 		leave:     q(`UPDATE sagaz.members SET alive = false WHERE id = $1 AND alive`),
 
 		asleep: q(`SELECT count(*) FROM (SELECT 1 FROM sagaz.sagas WHERE asleep AND wake_at IS NOT NULL LIMIT $1) s`),
-		buried: q(`SELECT count(*) FROM (SELECT 1 FROM sagaz.outbox_dead LIMIT $1) d`),
 		stuck: q(`SELECT definition, count(*), min(coalesce(stuck_at, started_at)) FROM (
 				SELECT definition, stuck_at, started_at FROM sagaz.sagas WHERE status = 6 ORDER BY started_at LIMIT $1) s
 			GROUP BY definition`),

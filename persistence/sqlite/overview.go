@@ -24,9 +24,6 @@ func (s *Store) Trouble(ctx context.Context) (persistence.Trouble, error) {
 	if err != nil {
 		return t, fmt.Errorf("count sleeping sagas: %w", err)
 	}
-	if err := s.read.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM outbox_dead LIMIT ?)`, persistence.MaxDeadCounted).Scan(&t.Dead); err != nil {
-		return t, fmt.Errorf("count dead messages: %w", err)
-	}
 	rows, err := s.read.QueryContext(ctx, `SELECT definition, count(*), min(since) FROM (
 			SELECT definition, CASE stuck_at WHEN 0 THEN started_at ELSE stuck_at END AS since FROM sagas
 			WHERE status = 6 AND status IN (2, 4, 5, 6) ORDER BY started_at, id LIMIT ?)
