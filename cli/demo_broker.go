@@ -143,13 +143,13 @@ func (a *audience) note(took time.Duration) {
 
 // report is what the consumer found. It is part of the result's JSON.
 type report struct {
-	Broker          string  `json:"broker"`
-	EventsPublished int     `json:"events_published"`
-	EventsLost      int     `json:"events_lost"`
-	OrderViolations int     `json:"order_violations"`
-	PublishP50Ms    float64 `json:"publish_p50_ms"`
-	PublishP99Ms    float64 `json:"publish_p99_ms"`
-	Duplicates      int     `json:"duplicates_suppressed"`
+	Broker          string   `json:"broker"`
+	EventsPublished int      `json:"events_published"`
+	EventsLost      int      `json:"events_lost"`
+	OrderViolations int      `json:"order_violations"`
+	PublishP50Ms    *float64 `json:"publish_p50_ms,omitempty"` // nil where other processes published: nobody measured it
+	PublishP99Ms    *float64 `json:"publish_p99_ms,omitempty"`
+	Duplicates      int      `json:"duplicates_suppressed"`
 }
 
 // check reads the events of a run's sagas until it has them all or none comes any more. Each is processed behind the inbox: it
@@ -249,8 +249,11 @@ func (a *audience) judge(ctx context.Context, r *report) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	slices.Sort(a.took)
-	r.PublishP50Ms, r.PublishP99Ms = percentile(a.took, 50), percentile(a.took, 99)
+	if len(a.took) > 0 {
+		slices.Sort(a.took)
+		p50, p99 := percentile(a.took, 50), percentile(a.took, 99)
+		r.PublishP50Ms, r.PublishP99Ms = &p50, &p99
+	}
 	return nil
 }
 

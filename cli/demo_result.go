@@ -134,8 +134,11 @@ func (r *result) print(w io.Writer, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "\n%.0f sagas/s, from start to end p50 %.2f ms, p99 %.2f ms\n", r.SagasPerS, r.P50Ms, r.P99Ms)
 	if e := r.report; e != nil {
-		fmt.Fprintf(w, "%d events on %s, from commit to confirmation p50 %.2f ms, p99 %.2f ms; behind its inbox a consumer misses %d, heard %d out of order, and passed over %d duplicates\n",
-			e.EventsPublished, e.Broker, e.PublishP50Ms, e.PublishP99Ms, e.EventsLost, e.OrderViolations, e.Duplicates)
+		fmt.Fprintf(w, "%d events on %s", e.EventsPublished, e.Broker)
+		if e.PublishP50Ms != nil {
+			fmt.Fprintf(w, ", from commit to confirmation p50 %.2f ms, p99 %.2f ms", *e.PublishP50Ms, *e.PublishP99Ms)
+		}
+		fmt.Fprintf(w, "; behind its inbox a consumer misses %d, heard %d out of order, and passed over %d duplicates\n", e.EventsLost, e.OrderViolations, e.Duplicates)
 	}
 	if r.LedgerOK {
 		fmt.Fprintln(w, "the books balance: completed orders are charged once and shipped, completed trips confirmed, everything else released or cancelled")
