@@ -2,6 +2,8 @@ package k8s
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -15,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sagaz/sagaz"
@@ -134,7 +138,7 @@ tests:
       - {expr: 'count(ALERTS{alertname="%s", alertstate="firing"}) > bool 0', eval_time: 20m, exp_samples: [{labels: '{}', value: 1}]}
 `
 
-// values is a series in promtool's notation. Ages differ from run to run: of what is longer than a minute, whole minutes are kept.
+// values is a series in promtool's notation. Ages differ from run to run: whole minutes are kept, two at most.
 func values(before, during map[string]float64, series string) string {
 	at := func(s map[string]float64, times int) string {
 		v, there := s[series]
@@ -142,7 +146,7 @@ func values(before, during map[string]float64, series string) string {
 			return fmt.Sprintf("_x%d", times+1)
 		}
 		if strings.Contains(series, "_seconds") {
-			v = float64(int(v/60) * 60)
+			v = min(float64(int(v/60)*60), 120)
 		}
 		return fmt.Sprintf("%gx%d", v, times)
 	}
@@ -177,6 +181,24 @@ func TestFaults(t *testing.T) {
 		until(t, target, "and that it is back", func(s scraped) bool { return s.value("a", "sagaz_store_up{") == 1 })
 	})
 
+	t.Run("the broker does not answer", func(t *testing.T) {
+		t.Parallel()
+		dsn := testpg.DSN(t)
+		node := openNode(t, sagaz.Config{Store: dsn, Publisher: brokenBroker{}})
+		target := map[string]string{"a": node.APIAddr()}
+		before := scrape(t, target)
+		startOrder(t, node, "order-41", false, sagaz.Compensated)
+		until(t, target, "the event waits", func(s scraped) bool { return s.value("a", "sagaz_outbox_pending{") > 0 })
+		// Two minutes pass for the row, not for this test.
+		conn, err := pgx.Connect(t.Context(), dsn)
+		require.NoError(t, err)
+		defer conn.Close(context.Background())
+		_, err = conn.Exec(t.Context(), "UPDATE sagaz.outbox SET enqueued_at = enqueued_at - interval '150 seconds'")
+		require.NoError(t, err)
+		during := until(t, target, "its age shows", func(s scraped) bool { return s.value("a", "sagaz_outbox_oldest_age_seconds{") > 120 })
+		recorded(t, "SagazOutboxOld", before, during)
+	})
+
 	t.Run("a member is killed", func(t *testing.T) {
 		t.Parallel()
 		dsn := testpg.DSN(t)
@@ -194,6 +216,12 @@ func TestFaults(t *testing.T) {
 		recorded(t, "SagazNodeDown", before, during)
 	})
 }
+
+// brokenBroker takes nothing.
+type brokenBroker struct{}
+
+func (brokenBroker) Publish(string, ...*message.Message) error { return errors.New("no broker") }
+func (brokenBroker) Close() error                              { return nil }
 
 // member is a node in a process of its own.
 type member struct {

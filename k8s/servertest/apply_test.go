@@ -24,6 +24,7 @@ func TestTheManifestsOnARealControlPlane(t *testing.T) {
 		t.Run("the pods come up, and there are three nodes", func(t *testing.T) { comesUp(t, c) }) &&
 		t.Run("the disruption budget covers them", func(t *testing.T) { budget(t, c) }) &&
 		t.Run("applying again leaves the autoscaler's replicas alone", func(t *testing.T) { keepsReplicas(t, c) }) &&
+		t.Run("the autoscaler goes from three to ten and back", func(t *testing.T) { scales(t, c) }) &&
 		t.Run("a new image is rolled out and back", func(t *testing.T) { rollsOut(t, c) }) &&
 		t.Run("the broker", func(t *testing.T) { appliesTwice(t, c, "-f", "k8s/nats/") }) &&
 		t.Run("monitoring and autoscaling, with their kinds", func(t *testing.T) { customKinds(t, c) }) &&

@@ -54,7 +54,8 @@ func startControlPlane(t *testing.T) *controlPlane {
 		"--service-cluster-ip-range", "10.96.0.0/16", "--endpoint-reconciler-type", "none")
 	c.awaitReady(t)
 	c.start(t, "kube-controller-manager", "--kubeconfig", c.path("kubeconfig"), "--leader-elect=false", "--secure-port", "0",
-		"--service-account-private-key-file", key, "--horizontal-pod-autoscaler-sync-period", "2s")
+		"--service-account-private-key-file", key, "--horizontal-pod-autoscaler-sync-period", "2s",
+		"--horizontal-pod-autoscaler-cpu-initialization-period", "1s", "--horizontal-pod-autoscaler-initial-readiness-delay", "1s")
 	c.start(t, "kube-scheduler", "--kubeconfig", c.path("kubeconfig"), "--leader-elect=false", "--secure-port", "0")
 	stages := filepath.Join(moduleDir(t, kwok), "kustomize", "stage")
 	c.start(t, "kwok", "--kubeconfig", c.path("kubeconfig"), "--manage-all-nodes", "--node-lease-duration-seconds", "40",
@@ -195,9 +196,12 @@ func (c *controlPlane) apply(t *testing.T, manifests string) {
 func (c *controlPlane) eventually(t *testing.T, want string, args ...string) {
 	t.Helper()
 	got := ""
-	require.Eventually(t, func() bool {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
 		out, err := c.try(t, "", args...)
+		if err == nil && out == want {
+			return
+		}
 		got = out
-		return err == nil && out == want
-	}, patience, 500*time.Millisecond, "kubectl %s: not %q (last: %s)", strings.Join(args, " "), want, &got)
+	}
+	t.Fatalf("kubectl %s: not %q but %q", strings.Join(args, " "), want, got)
 }
