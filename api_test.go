@@ -163,7 +163,7 @@ func TestAPIBadInput(t *testing.T) {
 		"no definition":       {"Start", aliceToken, `{}`, http.StatusBadRequest, "definition is empty"},
 		"cut off":             {"Start", aliceToken, `{"definition": "test.re`, http.StatusBadRequest, `after 23 bytes: \"{\\\"definition\\\": \\\"test.re\"`},
 		"field of wrong type": {"Start", aliceToken, `{"definition": 7}`, http.StatusBadRequest, "invalid value for string field definition"},
-		"unknown field":       {"Start", aliceToken, `{"defintion": "test.relay"}`, http.StatusBadRequest, `unknown field \"defintion\"`},
+		"unknown field":       {"Start", aliceToken, `{"definitions": "test.relay"}`, http.StatusBadRequest, `unknown field \"definitions\"`},
 		"input's wrong type":  {"Start", aliceToken, `{"definition": "test.relay", "input": {"N": "one"}}`, http.StatusBadRequest, "cannot unmarshal string into Go struct field ping.N of type int"},
 		"input's unknown":     {"Start", aliceToken, `{"definition": "test.relay", "input": {"M": 1}}`, http.StatusBadRequest, `input: read sagaz_test.ping from JSON: json: unknown field \"M\"`},
 		"input beyond 2^53":   {"Start", aliceToken, `{"definition": "test.relay", "input": {"N": 9007199254740993}}`, http.StatusBadRequest, ".N: the integer 9007199254740992 is not below 2^53"},

@@ -164,7 +164,7 @@ func (s *saga) countTimeout(m *telemetry.Metrics, step int, compensation bool) {
 }
 
 // outcomes of replies, as they are counted.
-var outcomes = map[sagazpb.Outcome]telemetry.Outcome{
+var outcomes = [...]telemetry.Outcome{
 	sagazpb.Outcome_OUTCOME_DONE: telemetry.OutcomeDone, sagazpb.Outcome_OUTCOME_REJECTED: telemetry.OutcomeRejected,
 	sagazpb.Outcome_OUTCOME_FAILED: telemetry.OutcomeFailed, sagazpb.Outcome_OUTCOME_BUSY: telemetry.OutcomeBusy,
 	sagazpb.Outcome_OUTCOME_ABSENT: telemetry.OutcomeAbsent, sagazpb.Outcome_OUTCOME_EXPIRED: telemetry.OutcomeExpired,
@@ -172,8 +172,7 @@ var outcomes = map[sagazpb.Outcome]telemetry.Outcome{
 
 func (s *saga) countReply(m *telemetry.Metrics, r *sagazpb.Reply) {
 	_, command := s.command(r)
-	outcome, known := outcomes[r.Outcome]
-	if command != nil && known {
-		m.StepAttempt(command.Participant, command.Action, r.Compensation, outcome, s.took)
+	if command != nil && r.Outcome > sagazpb.Outcome_OUTCOME_UNSPECIFIED && int(r.Outcome) < len(outcomes) {
+		m.StepAttempt(command.Participant, command.Action, r.Compensation, outcomes[r.Outcome], s.took)
 	}
 }

@@ -40,7 +40,7 @@ func (s *saga) traced(cause any, events []*sagazpb.Event) {
 		if msg.Compensation {
 			key = machine.CompensationKey(s.id, msg.Step)
 		}
-		s.spans[key].End(now, outcomes[msg.Outcome].String(), msg.Error)
+		s.spans[key].End(now, outcomeName(msg.Outcome), msg.Error)
 		delete(s.spans, key)
 	case *tick:
 		s.timedOut(events, now)
@@ -69,4 +69,12 @@ func (s *saga) timedOut(events []*sagazpb.Event, now time.Time) {
 		s.spans[key].End(now, telemetry.OutcomeTimeout.String(), e.Text)
 		delete(s.spans, key)
 	}
+}
+
+// outcomeName is an outcome as spans and metrics spell it.
+func outcomeName(o sagazpb.Outcome) string {
+	if o < 0 || int(o) >= len(outcomes) {
+		return o.String()
+	}
+	return outcomes[o].String()
 }

@@ -2,11 +2,14 @@ package telemetry
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 )
@@ -156,5 +159,21 @@ func TestCountersOfTroubleAreThereBeforeTheFirstTrouble(t *testing.T) {
 		n, err := testutil.GatherAndCount(registry, name)
 		require.NoError(t, err)
 		require.Equal(t, want, n, name)
+	}
+}
+
+// BenchmarkScrape gathers and writes the most series that a node can have.
+func BenchmarkScrape(b *testing.B) {
+	m := New("")
+	everything(m, 500)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", http.NoBody))
+		if w.Code != http.StatusOK {
+			b.Fatal(w.Body.String())
+		}
 	}
 }

@@ -32,7 +32,8 @@ func (m *Metrics) makeSagas() {
 	m.ignored = m.counter("sagaz_replies_ignored_total", "Replies to attempts that had been settled already.")
 	m.definitions = newCache(maxDefinitions, Other, func(name string) *Definition {
 		return &Definition{
-			metrics: m, started: m.started.WithLabelValues(name), name: name,
+			metrics: m, name: name, started: m.started.WithLabelValues(name),
+			completed: m.ended.WithLabelValues(name, "completed"), compensated: m.ended.WithLabelValues(name, "compensated"),
 		}
 	})
 	m.took = newCache(3, Other, func(status string) *prometheus.Observer {
@@ -47,6 +48,8 @@ type Definition struct {
 	metrics *Metrics
 	name    string
 	started prometheus.Counter
+
+	completed, compensated prometheus.Counter // the ends of almost all
 }
 
 // Definition returns the series of a definition, by its name.
@@ -69,7 +72,14 @@ func (d *Definition) Ended(status string, took time.Duration) {
 	if d == nil {
 		return
 	}
-	d.metrics.ended.WithLabelValues(d.name, status).Inc()
+	switch status {
+	case "completed":
+		d.completed.Inc()
+	case "compensated":
+		d.compensated.Inc()
+	default:
+		d.metrics.ended.WithLabelValues(d.name, status).Inc()
+	}
 	(*d.metrics.took.get(status)).Observe(seconds(took))
 }
 
