@@ -164,6 +164,7 @@ func (s *saga) onRequest(r *request) {
 	case r.GetAwait() != nil:
 		if machine.Ended(s.state) {
 			r.answer(s.outcome(r))
+			s.rest() // it may have been on its way out of memory
 			return
 		}
 		now := s.host.moment().Now
