@@ -67,14 +67,15 @@ type Event struct {
 // Message returns the event as a Watermill message: Data as payload, everything else (but the topic) as metadata under the neutral names.
 func (e Event) Message() *message.Message {
 	m := message.NewMessage(e.ID, e.Data)
+	m.Metadata = make(message.Metadata, attributes+len(e.Extensions))
 	maps.Copy(m.Metadata, e.Extensions)
 	m.Metadata[AttrSpecVersion] = SpecVersion
 	if !e.Time.IsZero() {
 		m.Metadata[AttrTime] = e.Time.UTC().Format(time.RFC3339Nano)
 	}
-	for name, field := range e.fields() {
-		if *field != "" {
-			m.Metadata[name] = *field
+	for _, f := range e.texts() {
+		if *f.value != "" {
+			m.Metadata[f.name] = *f.value
 		}
 	}
 	return m
@@ -111,13 +112,30 @@ func FromMessage(topic string, m *message.Message) (Event, error) {
 	return e, nil
 }
 
-// fields are the attributes that are texts, by name.
-func (e *Event) fields() map[string]*string {
-	return map[string]*string{
-		AttrID: &e.ID, AttrSource: &e.Source, AttrType: &e.Type, AttrSubject: &e.Subject, AttrDataContentType: &e.DataContentType,
-		AttrDataSchema: &e.DataSchema, AttrPartitionKey: &e.PartitionKey, AttrSequence: &e.Sequence, AttrCorrelationID: &e.CorrelationID,
-		AttrTraceParent: &e.TraceParent, AttrTraceState: &e.TraceState,
+// attributes is how many there are, extensions aside.
+const attributes = 13
+
+type text struct {
+	name  string
+	value *string
+}
+
+// texts are the attributes that are texts.
+func (e *Event) texts() [attributes - 2]text {
+	return [...]text{
+		{AttrID, &e.ID}, {AttrSource, &e.Source}, {AttrType, &e.Type}, {AttrSubject, &e.Subject}, {AttrDataContentType, &e.DataContentType},
+		{AttrDataSchema, &e.DataSchema}, {AttrPartitionKey, &e.PartitionKey}, {AttrSequence, &e.Sequence}, {AttrCorrelationID, &e.CorrelationID},
+		{AttrTraceParent, &e.TraceParent}, {AttrTraceState, &e.TraceState},
 	}
+}
+
+// fields are texts by name.
+func (e *Event) fields() map[string]*string {
+	fields := make(map[string]*string, attributes)
+	for _, f := range e.texts() {
+		fields[f.name] = f.value
+	}
+	return fields
 }
 
 // Encode returns the event, without its topic, as the outbox keeps it.
