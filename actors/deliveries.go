@@ -23,14 +23,46 @@ type delivery struct {
 	command *sagazpb.Command
 	address string
 	until   time.Time // the sender stops waiting then
+	again   time.Time // asked again then, if nothing was heard
+	pause   time.Duration
 }
+
+// firstRepeat is how long an answer is waited for before it is asked for again; then twice as long each time. Messages between members may be
+// lost without a trace: an answer on its way to an owner that has just died, for one.
+const firstRepeat = 2 * time.Second
 
 func newDeliveries() *deliveries { return &deliveries{flying: map[flightKey]delivery{}} }
 
 func (d *deliveries) sent(address string, c *sagazpb.Command, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.flying[flightKey{c.SagaId, c.Step, c.Compensation}] = delivery{command: c, address: address, until: now.Add(time.Duration(c.TimeToLiveUs) * time.Microsecond)}
+	key, pause := flightKey{c.SagaId, c.Step, c.Compensation}, firstRepeat
+	if before, ok := d.flying[key]; ok && before.command.Attempt == c.Attempt {
+		pause = 2 * before.pause
+	}
+	d.flying[key] = delivery{
+		command: c, address: address, until: now.Add(time.Duration(c.TimeToLiveUs) * time.Microsecond), again: now.Add(pause), pause: pause,
+	}
+}
+
+// silent returns the commands to ask again for, each with the time that is left to it. They stay under way.
+func (d *deliveries) silent(now time.Time) []*sagazpb.Command {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var commands []*sagazpb.Command
+	for _, f := range d.flying {
+		if left := f.until.Sub(now); left > 0 && !f.again.After(now) {
+			commands = append(commands, repeat(f.command, left))
+		}
+	}
+	return commands
+}
+
+func repeat(c *sagazpb.Command, left time.Duration) *sagazpb.Command {
+	return &sagazpb.Command{
+		SagaId: c.SagaId, Step: c.Step, Key: c.Key, Participant: c.Participant, Action: c.Action, Payload: c.Payload,
+		Attempt: c.Attempt, Compensation: c.Compensation, TimeToLiveUs: left.Microseconds(), Shard: c.Shard, Traceparent: c.Traceparent,
+	}
 }
 
 func (d *deliveries) settled(r *sagazpb.Reply) {
@@ -65,11 +97,7 @@ func (d *deliveries) take(which func(delivery) bool, now time.Time) []*sagazpb.C
 		}
 		delete(d.flying, key)
 		if left := f.until.Sub(now); left > 0 {
-			c := f.command
-			commands = append(commands, &sagazpb.Command{
-				SagaId: c.SagaId, Step: c.Step, Key: c.Key, Participant: c.Participant, Action: c.Action, Payload: c.Payload,
-				Attempt: c.Attempt, Compensation: c.Compensation, TimeToLiveUs: left.Microseconds(), Shard: c.Shard,
-			})
+			commands = append(commands, repeat(f.command, left))
 		}
 	}
 	return commands
