@@ -76,18 +76,6 @@ func find(v *persistence.View, id int64) *persistence.Peer {
 	return &v.Members[at]
 }
 
-// move notes that shards are somewhere else than the view says.
-func (d *Directory) move(shards []int, owner int64) {
-	v := *d.current.Load()
-	v.Owners = slices.Clone(v.Owners)
-	for _, s := range shards {
-		if s >= 0 && s < len(v.Owners) {
-			v.Owners[s] = owner
-		}
-	}
-	d.current.Store(&v)
-}
-
 func (d *Directory) suspect(address string) bool {
 	if d.trouble.Load() == 0 {
 		return false

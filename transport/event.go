@@ -123,9 +123,17 @@ type text struct {
 // texts are the attributes that are texts.
 func (e *Event) texts() [attributes - 2]text {
 	return [...]text{
-		{AttrID, &e.ID}, {AttrSource, &e.Source}, {AttrType, &e.Type}, {AttrSubject, &e.Subject}, {AttrDataContentType, &e.DataContentType},
-		{AttrDataSchema, &e.DataSchema}, {AttrPartitionKey, &e.PartitionKey}, {AttrSequence, &e.Sequence}, {AttrCorrelationID, &e.CorrelationID},
-		{AttrTraceParent, &e.TraceParent}, {AttrTraceState, &e.TraceState},
+		{AttrID, &e.ID},
+		{AttrSource, &e.Source},
+		{AttrType, &e.Type},
+		{AttrSubject, &e.Subject},
+		{AttrDataContentType, &e.DataContentType},
+		{AttrDataSchema, &e.DataSchema},
+		{AttrPartitionKey, &e.PartitionKey},
+		{AttrSequence, &e.Sequence},
+		{AttrCorrelationID, &e.CorrelationID},
+		{AttrTraceParent, &e.TraceParent},
+		{AttrTraceState, &e.TraceState},
 	}
 }
 

@@ -53,7 +53,7 @@ func run(store, listen string, host bool, room string, until io.Reader, out io.W
 	if err != nil {
 		return err
 	}
-	defer table.Close()
+	defer func() { err = errors.Join(err, table.Close()) }()
 
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return logger }))
