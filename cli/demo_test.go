@@ -105,6 +105,10 @@ func TestDemo(t *testing.T) {
 				require.Equal(t, 120, got.EventsPublished, "of each saga its start and its end")
 				require.Zero(t, got.EventsLost)
 				require.Zero(t, got.OrderViolations)
+				if c.nodes > 0 {
+					require.Zero(t, got.PublishP50Ms, "the nodes publish, and nobody measures it")
+					return
+				}
 				require.Positive(t, got.PublishP50Ms)
 				require.GreaterOrEqual(t, got.PublishP99Ms, got.PublishP50Ms)
 			})
