@@ -128,7 +128,7 @@ func (c *transportCredentials) ServerHandshake(conn net.Conn) (net.Conn, credent
 
 // Info implements credentials.TransportCredentials.
 func (c *transportCredentials) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: c.files.ServerName} //nolint:staticcheck // gRPC takes the authority from it
 }
 
 // Clone implements credentials.TransportCredentials. The files are shared, and so may be what was read of them.

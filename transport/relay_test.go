@@ -279,12 +279,12 @@ func TestTwoOwnersOfALaneSendTwiceButInOrder(t *testing.T) {
 	for n := range count {
 		rows := o.commit(event(7, n))
 		switch {
-		case n < 200: // the first has not heard yet that it lost the lane
+		case n < 200: // the first still sends these when the second has taken over: it commits no more, and has not heard why
 			first.Offer(rows)
 		default:
 			second.Offer(rows)
 		}
-		if n == 150 {
+		if n == 199 {
 			second.Open(7)
 		}
 	}
