@@ -68,9 +68,14 @@ func (s *subscriber) Close() error {
 	}
 	var errs []error
 	for _, sub := range open {
-		if err := sub.Close(); err != nil && !errors.Is(err, natsgo.ErrConnectionClosed) && !errors.Is(err, natsgo.ErrConnectionDraining) {
+		if err := sub.Close(); err != nil && !ended(err) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ended says whether a subscription could not be drained because its connection is gone already, or, without a server, was closed instead.
+func ended(err error) bool {
+	return errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining) || errors.Is(err, natsgo.ErrConnectionReconnecting)
 }
