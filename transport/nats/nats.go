@@ -40,7 +40,7 @@ func Open(ctx context.Context, url string, o transport.Options) (*transport.Brok
 		conn.Close()
 		return nil, err
 	}
-	return transport.NewBroker(pub, &subscriber{conn: conn, streams: all, options: o}, closer{conn}), nil
+	return transport.NewBroker(pub, newSubscriber(all, o), closer{conn}), nil
 }
 
 func connect(url string, o transport.Options) (*natsgo.Conn, error) {

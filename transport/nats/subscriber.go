@@ -5,26 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
-	wmnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
 	"github.com/ThreeDotsLabs/watermill/message"
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/sagaz/sagaz/transport"
 )
 
-// subscriber makes the group's consumer on the stream of a topic, and leaves the rest to Watermill.
+// subscriber reads a topic as the group's consumer, Options.Parallel messages at a time. Watermill's own closes its channel while a callback of the
+// client library may still be sending on it.
 type subscriber struct {
-	conn    *natsgo.Conn
 	streams *streams
 	options transport.Options
+	ctx     context.Context // of every subscription
+	cancel  context.CancelFunc
 
 	mu     sync.Mutex
-	open   []*wmnats.Subscriber // one for each topic: a consumer is bound by its name
 	closed bool
+	open   sync.WaitGroup
 }
 
 var errClosed = errors.New("the connection to NATS is closed")
+
+func newSubscriber(s *streams, o transport.Options) *subscriber {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &subscriber{streams: s, options: o, ctx: ctx, cancel: cancel}
+}
 
 // Subscribe implements message.Subscriber.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -37,45 +44,95 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		return nil, errClosed
 	}
-	sub, err := wmnats.NewSubscriberWithNatsConn(s.conn, wmnats.SubscriberSubscriptionConfig{
-		Unmarshaler: marshaler{}, SubjectCalculator: wmnats.DefaultSubjectCalculator, QueueGroupPrefix: s.options.Group,
-		SubscribersCount: s.options.Parallel, AckWaitTimeout: s.options.AckWait, CloseTimeout: s.options.Timeout, NakDelay: wmnats.NewStaticDelay(nackDelay),
-		JetStream: wmnats.JetStreamConfig{
-			DurableCalculator: func(string, string) string { return durable },
-			ConnectOptions:    []natsgo.JSOpt{natsgo.MaxWait(s.options.Timeout)},
-			SubscribeOptions:  []natsgo.SubOpt{natsgo.ManualAck(), natsgo.BindStream(stream)},
-		},
-	}, s.options.Watermill())
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to NATS topic %q: %w", topic, err)
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	out := make(chan *message.Message)
+	var readers sync.WaitGroup
+	for range s.options.Parallel {
+		var sub *natsgo.Subscription
+		sub, err = s.streams.js.QueueSubscribeSync(topic, s.options.Group, natsgo.ManualAck(), natsgo.BindStream(stream), natsgo.Durable(durable))
+		if err != nil {
+			err = fmt.Errorf("subscribe to NATS topic %q: %w", topic, err)
+			cancel() // those that read already
+			break
+		}
+		readers.Go(func() { s.read(ctx, sub, out) })
 	}
-	messages, err := sub.Subscribe(ctx, topic)
+	s.open.Go(func() {
+		readers.Wait()
+		stop()
+		cancel()
+		close(out)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("subscribe to NATS topic %q: %w", topic, err)
+		return nil, err
 	}
-	s.open = append(s.open, sub)
-	return messages, nil
+	return out, nil
 }
 
-// Close ends every subscription and, by draining it, the connection.
-func (s *subscriber) Close() error {
-	s.mu.Lock()
-	open, closed := s.open, s.closed
-	s.open, s.closed = nil, true
-	s.mu.Unlock()
-	if closed {
-		return nil
-	}
-	var errs []error
-	for _, sub := range open {
-		if err := sub.Close(); err != nil && !ended(err) {
-			errs = append(errs, err)
+// read hands one message after the other on, until ctx or the connection ends.
+func (s *subscriber) read(ctx context.Context, sub *natsgo.Subscription, out chan<- *message.Message) {
+	defer func() { _ = sub.Unsubscribe() }() // a connection that is gone has no subscriptions
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case err == nil:
+			s.deliver(ctx, m, out)
+		case ctx.Err() != nil, errors.Is(err, natsgo.ErrConnectionClosed), errors.Is(err, natsgo.ErrBadSubscription):
+			return
+		default:
+			s.options.Logger.Warn("a message cannot be read from NATS", "subject", sub.Subject, "error", err)
+			select {
+			case <-time.After(nackDelay):
+			case <-ctx.Done():
+			}
 		}
 	}
-	return errors.Join(errs...)
 }
 
-// ended says whether a subscription could not be drained because its connection is gone already, or, without a server, was closed instead.
-func ended(err error) bool {
-	return errors.Is(err, natsgo.ErrConnectionClosed) || errors.Is(err, natsgo.ErrConnectionDraining) || errors.Is(err, natsgo.ErrConnectionReconnecting)
+// deliver hands a message on and tells the server what became of it. One that gets no answer in time comes again.
+func (s *subscriber) deliver(ctx context.Context, m *natsgo.Msg, out chan<- *message.Message) {
+	msg, err := marshaler{}.Unmarshal(m)
+	if err != nil {
+		s.options.Logger.Error("a message from NATS is no message", "subject", m.Subject, "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.AckWait)
+	defer cancel()
+	msg.SetContext(ctx)
+	select {
+	case out <- msg:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-msg.Acked():
+		err = m.AckSync(natsgo.AckWait(s.options.Timeout))
+	case <-msg.Nacked():
+		err = m.NakWithDelay(nackDelay)
+	case <-ctx.Done():
+		return
+	}
+	if err != nil {
+		s.options.Logger.Warn("NATS did not hear what became of a message: it comes again", "message", msg.UUID, "error", err)
+	}
+}
+
+// Close ends every subscription. It is idempotent, and waits for at most Options.Timeout; messages that are being processed come again.
+func (s *subscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	ended := make(chan struct{})
+	go func() {
+		s.open.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(s.options.Timeout):
+		return fmt.Errorf("close the subscriptions of NATS: some have not ended within %s", s.options.Timeout)
+	}
 }
