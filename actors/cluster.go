@@ -97,7 +97,7 @@ func (rt *Runtime) redeliver(ctx context.Context) {
 // startable picks the definition that a new saga gets: of those with the name that the caller gave, the newest up to the caller's that every member which
 // takes shards knows, so that the saga can live on any of them. When no version is known to all, the caller's own.
 func (rt *Runtime) startable(in *sagazpb.StartSaga) (Definition, error) {
-	asked, known := rt.definition(in.Fingerprint)
+	asked, known := rt.cfg.Registry.Find(in.Fingerprint)
 	known = known && asked.Builder != nil
 	if rt.member != nil {
 		members := rt.member.Directory().View().Members

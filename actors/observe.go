@@ -74,12 +74,10 @@ func since(at, now time.Time) time.Duration {
 	return max(now.Sub(at), 0)
 }
 
-func (rt *Runtime) metrics() *telemetry.Metrics { return rt.cfg.Metrics }
-
 // asked is how long ago the attempt was sent that a reply speaks of; 0: msg is no reply, or not to the attempt in flight.
-func (s *saga) asked(msg any) time.Duration {
+func (s *Saga) asked(msg any) time.Duration {
 	r, ok := msg.(*sagazpb.Reply)
-	if !ok || s.host.metrics() == nil {
+	if !ok || s.host.Metrics() == nil {
 		return 0
 	}
 	i, command := s.command(r)
@@ -93,11 +91,11 @@ func (s *saga) asked(msg any) time.Duration {
 	if r.Attempt != attempt {
 		return 0
 	}
-	return command.Timeout - time.UnixMicro(s.state.Steps[i].DueAtUs).Sub(s.host.moment().Now)
+	return command.Timeout - time.UnixMicro(s.state.Steps[i].DueAtUs).Sub(s.host.Moment().Now)
 }
 
 // command is what a reply answers; nil: nothing that the saga asks.
-func (s *saga) command(r *sagazpb.Reply) (step int, command *plan.Command) {
+func (s *Saga) command(r *sagazpb.Reply) (step int, command *plan.Command) {
 	i, known := s.def.Plan.Step(r.Step)
 	switch {
 	case !known:
@@ -109,8 +107,8 @@ func (s *saga) command(r *sagazpb.Reply) (step int, command *plan.Command) {
 }
 
 // countRefused counts a reply that changes nothing.
-func (s *saga) countRefused(msg any, err error) {
-	m := s.host.metrics()
+func (s *Saga) countRefused(msg any, err error) {
+	m := s.host.Metrics()
 	r, ok := msg.(*sagazpb.Reply)
 	if m == nil || !ok || !errors.Is(err, machine.ErrSettled) {
 		return
@@ -123,8 +121,8 @@ func (s *saga) countRefused(msg any, err error) {
 }
 
 // count tells the metrics what a committed transition was. cause is the input that it came from.
-func (s *saga) count(cause any, events []*sagazpb.Event) {
-	m := s.host.metrics()
+func (s *Saga) count(cause any, events []*sagazpb.Event) {
+	m := s.host.Metrics()
 	if m == nil {
 		return
 	}
@@ -155,7 +153,7 @@ func (s *saga) count(cause any, events []*sagazpb.Event) {
 	}
 }
 
-func (s *saga) countTimeout(m *telemetry.Metrics, step int, compensation bool) {
+func (s *Saga) countTimeout(m *telemetry.Metrics, step int, compensation bool) {
 	command := &s.def.Plan.Steps[step].Command
 	if compensation {
 		command = s.def.Plan.Steps[step].Compensation
@@ -170,7 +168,7 @@ var outcomes = [...]telemetry.Outcome{
 	sagazpb.Outcome_OUTCOME_ABSENT: telemetry.OutcomeAbsent, sagazpb.Outcome_OUTCOME_EXPIRED: telemetry.OutcomeExpired,
 }
 
-func (s *saga) countReply(m *telemetry.Metrics, r *sagazpb.Reply) {
+func (s *Saga) countReply(m *telemetry.Metrics, r *sagazpb.Reply) {
 	_, command := s.command(r)
 	if command != nil && r.Outcome > sagazpb.Outcome_OUTCOME_UNSPECIFIED && int(r.Outcome) < len(outcomes) {
 		m.StepAttempt(command.Participant, command.Action, r.Compensation, outcomes[r.Outcome], s.took)

@@ -139,10 +139,6 @@ func (t *Teller) message(s *sagazpb.SagaState, shard, i int, m message) (message
 	return messages.Outgoing{Lane: shard, Topic: m.topic, EnqueuedAt: time.UnixMicro(s.UpdatedAtUs), Data: data}, nil
 }
 
-func (rt *Runtime) outgoing(s *saga, events []*sagazpb.Event) ([]messages.Outgoing, error) {
-	return rt.Outgoing(s.def.Plan, s.state, s.shard, events)
-}
-
 // Outgoing returns the messages that leave with one transition: what is told of it, and the commands to topics. s is the state after it.
 func (rt *Runtime) Outgoing(p *plan.Plan, s *sagazpb.SagaState, shard int, events []*sagazpb.Event) ([]messages.Outgoing, error) {
 	told, err := rt.cfg.Teller.Outgoing(p, s, shard, events)

@@ -10,7 +10,6 @@ import (
 
 // Sizes of recovery.
 const (
-	recoveryPage    = 500
 	recoveryWorkers = 4
 	recoveryRetry   = time.Second
 )
@@ -127,27 +126,23 @@ func (r *recovery) finish(shard int, its *run, sagas int) {
 
 // recover hands the live sagas of a shard to its actor and returns how many of them were not in memory already.
 func (r *recovery) recover(ctx context.Context, shard int) (sagas int) {
-	var after *persistence.Position
-	for ctx.Err() == nil {
-		records, err := r.rt.cfg.Store.Recover(ctx, shard, after, recoveryPage)
-		if err == nil && len(records) > 0 {
-			last := persistence.Position{StartedAt: records[len(records)-1].StartedAt, ID: records[len(records)-1].ID}
-			var n int
-			if n, err = r.hand(ctx, shard, records); err == nil {
-				after = &last
-				sagas += n
-			}
+	var pages Pages
+	for after, limit, more := pages.Next(); more && ctx.Err() == nil; after, limit, more = pages.Next() {
+		page, err := r.rt.cfg.Store.Recover(ctx, shard, after, limit)
+		var n int
+		if err == nil {
+			n, err = r.hand(ctx, shard, page)
 		}
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			r.rt.cfg.Logger.Warn("recovery waits for the store", "shard", shard, "error", err)
 			r.pause(ctx)
-		case len(records) < recoveryPage:
-			return sagas
+		default:
+			pages.Took(page, n)
 		}
 	}
-	return sagas
+	return pages.sagas
 }
 
 func (r *recovery) pause(ctx context.Context) {
@@ -157,22 +152,22 @@ func (r *recovery) pause(ctx context.Context) {
 	}
 }
 
-func (r *recovery) hand(ctx context.Context, shard int, records []persistence.Record) (spawned int, err error) {
-	kept := records[:0]
-	for _, rec := range records {
-		if err := r.rt.learn(ctx, rec.Fingerprint); err != nil {
+func (r *recovery) hand(ctx context.Context, shard int, page []persistence.Record) (spawned int, err error) {
+	for i := range page {
+		if err := r.rt.learn(ctx, page[i].Fingerprint); err != nil {
 			return 0, err
 		}
-		def, known := r.rt.definition(rec.Fingerprint)
-		if !known || def.Builder == nil && rec.Status == persistence.StatusRunning {
-			r.rt.cfg.Logger.Warn("a running saga is left alone: this build has no definition of its shape",
-				"saga", rec.ID, "definition", rec.Definition, "version", rec.DefinitionVersion)
-			continue
-		}
-		kept = append(kept, rec)
+	}
+	carried, left := r.rt.cfg.Registry.Carried(page)
+	for i := range left {
+		r.rt.cfg.Logger.Warn("a running saga is left alone: this build has no definition of its shape",
+			"saga", left[i].ID, "definition", left[i].Definition, "version", left[i].DefinitionVersion)
+	}
+	if len(carried) == 0 {
+		return 0, nil
 	}
 	handed := make(chan int, 1)
-	if !r.rt.toShard(shard, &recovered{records: kept, done: func(n int) { handed <- n }}) {
+	if !r.rt.toShard(shard, &recovered{records: carried, done: func(n int) { handed <- n }}) {
 		return 0, nil
 	}
 	select {

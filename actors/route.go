@@ -152,24 +152,6 @@ func (rt *Runtime) pass(r *sagazpb.Reply) {
 	rt.system.Root.Send(actor.NewPID(owner.Address, routerName), r)
 }
 
-// send takes a command to its participant: on this node, or on the member that is nearest to the saga.
-func (rt *Runtime) send(s *saga, c *sagazpb.Command) {
-	if to, ok := rt.cfg.Gateways[c.Participant]; ok { // the outbox has it
-		if no := to.refuse(c, rt.cfg.Clock.Now()); no != nil {
-			rt.system.Root.Send(s.owner.(*sagaActor).self, no)
-		}
-		return
-	}
-	if pid, ok := rt.participants[c.Participant]; ok {
-		rt.system.Root.Send(pid, c)
-		return
-	}
-	if rt.sendAway(c) {
-		return
-	}
-	rt.system.Root.Send(s.owner.(*sagaActor).self, absent(c))
-}
-
 // sendAway sends a command to another member. false: none that hosts the participant can be reached.
 func (rt *Runtime) sendAway(c *sagazpb.Command) bool {
 	if rt.member == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sagaz/sagaz/cluster"
-	"github.com/sagaz/sagaz/internal/machine"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/telemetry"
 )
@@ -176,37 +174,9 @@ func (rt *Runtime) Outage() error { return rt.committer.Outage() }
 // Lost is closed when the store has declared this node dead: nothing of it commits any more.
 func (rt *Runtime) Lost() <-chan struct{} { return rt.membership.Lost() }
 
-func (rt *Runtime) moment() machine.Moment {
-	return machine.Moment{Now: rt.cfg.Clock.Now(), Jitter: rand.Float64()}
-}
-
-func (rt *Runtime) definition(fingerprint []byte) (Definition, bool) {
-	return rt.cfg.Registry.Find(fingerprint)
-}
-
-func (rt *Runtime) commit(op persistence.Op) error { return rt.committer.Submit(op) }
-
-func (rt *Runtime) checkpoint(row persistence.Saga, done func()) {
-	rt.checkpointer.Submit(row, done)
-}
-
-func (rt *Runtime) load(id string, done func(*persistence.Record, error)) {
-	go func() {
-		rt.loads <- struct{}{}
-		defer func() { <-rt.loads }()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		rec, err := rt.cfg.Store.Load(ctx, id)
-		if err == nil {
-			err = rt.learn(ctx, rec.Fingerprint)
-		}
-		done(rec, err)
-	}()
-}
-
 // learn makes sure that a definition is known, at least as data: other members may have stored it after this node looked.
 func (rt *Runtime) learn(ctx context.Context, fingerprint []byte) error {
-	if _, known := rt.definition(fingerprint); known {
+	if _, known := rt.cfg.Registry.Find(fingerprint); known {
 		return nil
 	}
 	defs, err := rt.cfg.Store.Definitions(ctx)
@@ -215,27 +185,6 @@ func (rt *Runtime) learn(ctx context.Context, fingerprint []byte) error {
 	}
 	return rt.cfg.Registry.AddStored(defs)
 }
-
-func (rt *Runtime) wake(s *saga, at time.Time) {
-	if s.timer.fire == nil {
-		s.timer.fire = s.owner.(*sagaActor).fire
-	}
-	us := int64(0)
-	if !at.IsZero() && !rt.cfg.Paused {
-		us = at.UnixMicro()
-	}
-	rt.timers.set(&s.timer, us)
-}
-
-func (rt *Runtime) problem(text, id string, err error) {
-	rt.cfg.Logger.Error(text, "saga", id, "error", err)
-}
-
-func (rt *Runtime) idleAfter() time.Duration { return rt.cfg.IdleAfter }
-
-func (rt *Runtime) halted() bool { return rt.cfg.Paused || rt.halting.Load() }
-
-func (rt *Runtime) clustered() bool { return rt.member != nil }
 
 // levelFilter lets Proto.Actor's own lines through from warnings up: its info lines are not for operators. What its connections have to say
 // is said once, by onEvent.

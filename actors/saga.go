@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
@@ -13,23 +14,39 @@ import (
 // closing is what callers hear of a node that takes nothing any more.
 const closing = "this node is closing"
 
-// host is what a saga needs of the node it lives on.
-type host interface {
-	moment() machine.Moment
-	definition(fingerprint []byte) (Definition, bool)
-	startable(in *sagazpb.StartSaga) (Definition, error)
-	commit(op persistence.Op) error
-	checkpoint(row persistence.Saga, done func())
-	load(id string, done func(*persistence.Record, error))
-	outgoing(s *saga, events []*sagazpb.Event) ([]messages.Outgoing, error) // what is told of the transition that led to s.state
-	send(s *saga, c *sagazpb.Command)
-	wake(s *saga, at time.Time) // one wake-up a saga: a later call replaces an earlier one; the zero time cancels it
-	problem(text string, id string, err error)
-	idleAfter() time.Duration
-	metrics() *telemetry.Metrics
-	tracer() *telemetry.Tracer
-	halted() bool    // nothing is sent: the node drains, or is a tool
-	clustered() bool // there is, or will be, another owner to ask
+// Host is what a saga needs of the node it lives on.
+type Host interface {
+	// Moment is the time, and the chance that goes into backoffs.
+	Moment() machine.Moment
+	Definition(fingerprint []byte) (Definition, bool)
+	// Startable picks the definition of a new saga.
+	Startable(in *sagazpb.StartSaga) (Definition, error)
+	Commit(op persistence.Op) error
+	// Checkpoint stores a snapshot behind the commits; done is called, on any goroutine, once it or a newer one is durable.
+	Checkpoint(row persistence.Saga, done func())
+	// Load reads a saga; done is called on any goroutine.
+	Load(id string, done func(*persistence.Record, error))
+	// Outgoing returns what leaves with the transition that led to s.
+	Outgoing(p *plan.Plan, s *sagazpb.SagaState, shard int, events []*sagazpb.Event) ([]messages.Outgoing, error)
+	// Send takes a command to its participant. When nobody can be asked, from is told.
+	Send(from Owner, c *sagazpb.Command)
+	Problem(text string, id string, err error)
+	IdleAfter() time.Duration
+	Metrics() *telemetry.Metrics
+	Tracer() *telemetry.Tracer
+	Halted() bool    // nothing is sent: the node drains, or is a tool
+	Clustered() bool // there is, or will be, another owner to ask
+}
+
+// Owner is what stands around one saga: its mailbox, its shard and its alarm. Whatever comes through Committed and Tell is given to Saga.Receive, one
+// message at a time.
+type Owner interface {
+	persistence.Waiter
+	Tell(msg any)
+	// ToShard sends to the shard that the saga belongs to.
+	ToShard(msg any)
+	// Wake asks for a Tick at a time. There is one alarm: a later call replaces an earlier one; the zero time cancels it.
+	Wake(at time.Time)
 }
 
 // request is a question to a saga and the way back.
@@ -38,13 +55,14 @@ type request struct {
 	answer func(*sagazpb.SagaResponse)
 }
 
-// saga is one instance while it is in memory. It has no lock: its actor calls it with one thing at a time.
+// Saga is one instance while it is in memory. It has no lock and no clock: whoever owns it calls it with one thing at a time.
 // While a commit, a load or the last snapshot before sleep is under way, everything else is parked.
-type saga struct {
-	host  host
-	owner any // the actor around it
-	id    string
-	shard int
+type Saga struct {
+	host      Host
+	owner     Owner
+	tenant    *Tenant
+	taken     uint64 // messages that came through the shard
+	askedToGo uint64 // taken, and one, when the shard was last asked to let go
 
 	def   Definition
 	state *sagazpb.SagaState // nil until it is loaded or started
@@ -59,7 +77,6 @@ type saga struct {
 	entries   int  // journal entries since the last snapshot
 	shown     persistence.Status
 	idleAt    time.Time
-	timer     timer
 	spans     map[string]*telemetry.Span // of the attempts in flight, by key; nil unless this node traces
 	took      time.Duration              // of the attempt that the reply in flight settles
 	snapshots int                        // on their way
@@ -95,8 +112,48 @@ type (
 	checkpointed struct{} // a snapshot is durable
 )
 
+// MakeSaga returns a tenant's saga, which loads itself or is started by its first message.
+func MakeSaga(host Host, owner Owner, tenant *Tenant) Saga {
+	return Saga{host: host, owner: owner, tenant: tenant}
+}
+
+// routed is a message that came through the shard. Only these are counted: the shard compares before it lets go.
+type routed struct{ msg any }
+
+// Tick says that the time has come which was asked for with Wake.
+func Tick() any { return &tick{} }
+
+// Committed says what became of the transition that is being committed.
+func Committed(err error) any {
+	if err == nil {
+		return committedOK
+	}
+	return &committed{err: err}
+}
+
+var committedOK = &committed{}
+
+// Recovered takes over what recovery read.
+func (s *Saga) Recovered(rec *persistence.Record) {
+	s.busy = loading
+	s.Receive(&loaded{record: rec})
+}
+
+// Receive takes one message to its end. A saga that has nothing left to do asks its shard to let it go.
+func (s *Saga) Receive(msg any) {
+	if r, ok := msg.(*routed); ok {
+		s.taken++
+		msg = r.msg
+	}
+	s.handle(msg)
+	if s.release && s.busy != committing && len(s.parked) == 0 && s.askedToGo != s.taken+1 {
+		s.askedToGo = s.taken + 1
+		s.owner.ToShard(&letGo{tenant: s.tenant, taken: s.taken})
+	}
+}
+
 // handle takes one message to its end.
-func (s *saga) handle(msg any) {
+func (s *Saga) handle(msg any) {
 	s.take(msg)
 	for s.busy == free && len(s.parked) > 0 {
 		next := s.parked[0]
@@ -109,7 +166,7 @@ func (s *saga) handle(msg any) {
 	}
 }
 
-func (s *saga) take(msg any) {
+func (s *Saga) take(msg any) {
 	s.release = false // something happens: whoever comes to rest sets it again
 	switch msg := msg.(type) {
 	case *loaded:
@@ -157,7 +214,7 @@ func (s *saga) take(msg any) {
 	}
 }
 
-func (s *saga) onRequest(r *request) {
+func (s *Saga) onRequest(r *request) {
 	switch {
 	case r.GetStart() != nil:
 		s.answerStart(r)
@@ -167,7 +224,7 @@ func (s *saga) onRequest(r *request) {
 			s.rest() // it may have been on its way out of memory
 			return
 		}
-		now := s.host.moment().Now
+		now := s.host.Moment().Now
 		s.awaited(now)
 		s.waiters = append(s.waiters, awaiter{request: *r, since: now})
 	case r.GetOperate() != nil:
@@ -177,7 +234,7 @@ func (s *saga) onRequest(r *request) {
 	}
 }
 
-func (s *saga) operate(r *request) {
+func (s *Saga) operate(r *request) {
 	in, err := verb(r.GetOperate())
 	if err != nil {
 		s.refuse(r, sagazpb.Refusal_REFUSAL_INVALID, err.Error())
@@ -187,33 +244,34 @@ func (s *saga) operate(r *request) {
 }
 
 // leftAlone says whether this build cannot carry the saga forward: its definition is known from data alone.
-func (s *saga) leftAlone() bool {
+func (s *Saga) leftAlone() bool {
 	return s.def.Builder == nil && s.state.Phase == sagazpb.SagaPhase_SAGA_PHASE_RUNNING
 }
 
-func (s *saga) die() {
+// Stop ends the saga's stay in memory: whoever waits for it is told.
+func (s *Saga) Stop() {
 	for _, w := range s.waiters {
 		s.refuse(&w.request, s.gone(), closing)
 	}
 	parked := s.parked
 	s.busy, s.waiters, s.parked = dead, nil, nil
-	s.host.wake(s, time.Time{})
+	s.owner.Wake(time.Time{})
 	for _, msg := range parked {
 		s.refuse(msg, s.gone(), closing)
 	}
 }
 
 // notHere is the answer to what this node may no longer commit: nothing was done, and in a cluster the next owner can be asked.
-func (s *saga) notHere() sagazpb.Refusal {
-	if s.host.clustered() {
+func (s *Saga) notHere() sagazpb.Refusal {
+	if s.host.Clustered() {
 		return sagazpb.Refusal_REFUSAL_MOVED
 	}
 	return sagazpb.Refusal_REFUSAL_UNAVAILABLE
 }
 
 // gone is the answer to those who wait for a saga that stops here.
-func (s *saga) gone() sagazpb.Refusal {
-	if s.host.clustered() {
+func (s *Saga) gone() sagazpb.Refusal {
+	if s.host.Clustered() {
 		return sagazpb.Refusal_REFUSAL_MOVED
 	}
 	return sagazpb.Refusal_REFUSAL_CLOSED

@@ -26,7 +26,7 @@ func TestAStoppedSagaForgetsItsState(t *testing.T) {
 		rt.live.Store(1)
 		a := &sagaActor{rt: rt}
 		if begun {
-			a.saga = saga{host: rt, owner: a, id: "s", state: &sagazpb.SagaState{Id: "s"}}
+			a.saga = Saga{host: sagaHost{rt}, owner: a, tenant: &Tenant{ID: "s"}, state: &sagazpb.SagaState{Id: "s"}}
 		}
 		a.Receive(hearing{msg: &actor.Stopped{}})
 		require.Zero(t, a.saga, name)

@@ -15,9 +15,9 @@ import (
 const checkpointEntries = 64
 
 // apply runs an input through the machine and commits what it decided. msg is where the input came from.
-func (s *saga) apply(msg any, in machine.Input) {
+func (s *Saga) apply(msg any, in machine.Input) {
 	s.took = s.asked(msg)
-	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.moment(), in)
+	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.Moment(), in)
 	if err != nil {
 		s.countRefused(msg, err)
 		s.refuse(msg, refusal(err), err.Error())
@@ -32,12 +32,12 @@ func (s *saga) apply(msg any, in machine.Input) {
 	data, err := proto.Marshal(&sagazpb.Transition{AtUs: s.state.UpdatedAtUs, ClockBehindUs: s.state.ClockBehindUs, Events: events})
 	var outgoing []messages.Outgoing
 	if err == nil {
-		outgoing, err = s.host.outgoing(s, events)
+		outgoing, err = s.host.Outgoing(s.def.Plan, s.state, s.tenant.Shard, events)
 	}
 	if err == nil {
-		err = s.host.commit(persistence.Op{
-			Entry: persistence.Entry{SagaID: s.id, Version: s.state.Version, Data: data},
-			Wake:  s.asleep, Outgoing: outgoing, Done: s.owner.(persistence.Waiter),
+		err = s.host.Commit(persistence.Op{
+			Entry: persistence.Entry{SagaID: s.tenant.ID, Version: s.state.Version, Data: data},
+			Wake:  s.asleep, Outgoing: outgoing, Done: s.owner,
 		})
 	}
 	s.busy, s.events, s.current = committing, events, msg
@@ -46,7 +46,7 @@ func (s *saga) apply(msg any, in machine.Input) {
 	}
 }
 
-func (s *saga) onCommitted(err error) {
+func (s *Saga) onCommitted(err error) {
 	msg, events := s.current, s.events
 	s.busy, s.current, s.events = free, nil, nil
 	switch {
@@ -55,16 +55,16 @@ func (s *saga) onCommitted(err error) {
 		s.startFailed(err)
 		return
 	case errors.Is(err, persistence.ErrConflict):
-		s.host.problem("another writer moved the saga: loading it again", s.id, err)
+		s.host.Problem("another writer moved the saga: loading it again", s.tenant.ID, err)
 		s.parked = append([]any{msg}, s.parked...)
 		s.reload()
 		return
 	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
 		s.refuse(msg, s.notHere(), err.Error())
-		s.die()
+		s.Stop()
 		return
 	default:
-		s.host.problem("the store refused a transition", s.id, err)
+		s.host.Problem("the store refused a transition", s.tenant.ID, err)
 		s.refuse(msg, sagazpb.Refusal_REFUSAL_INVALID, err.Error())
 		s.reload()
 		return
@@ -83,7 +83,7 @@ func (s *saga) onCommitted(err error) {
 }
 
 // act releases what became durable: commands, the end, the next wake-up, a snapshot.
-func (s *saga) act(events []*sagazpb.Event) {
+func (s *Saga) act(events []*sagazpb.Event) {
 	if s.def.Builder == nil {
 		events = nil // it may have been left alone until now: whatever is in flight must be asked for
 	}
@@ -102,17 +102,17 @@ func (s *saga) act(events []*sagazpb.Event) {
 	s.rest()
 }
 
-func (s *saga) sendAll(sends []machine.Send) {
-	if len(sends) == 0 || s.host.halted() || s.leftAlone() {
+func (s *Saga) sendAll(sends []machine.Send) {
+	if len(sends) == 0 || s.host.Halted() || s.leftAlone() {
 		return
 	}
-	now := s.host.moment().Now
+	now := s.host.Moment().Now
 	for _, send := range sends {
 		c := machine.Command(s.def.Plan, s.state, send, now)
-		c.Shard = uint32(s.shard)
+		c.Shard = uint32(s.tenant.Shard)
 		if c.TimeToLiveUs > 0 {
 			s.trace(c, now)
-			s.host.send(s, c)
+			s.host.Send(s.owner, c)
 		}
 	}
 }

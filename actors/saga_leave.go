@@ -13,12 +13,12 @@ const moved = "the shard has moved"
 type leave struct{ done func() }
 
 // onLeave ends a saga's stay on this node. It comes behind everything that was sent to the saga before.
-func (s *saga) onLeave(msg *leave) {
+func (s *Saga) onLeave(msg *leave) {
 	for i := range s.waiters {
 		s.refuse(&s.waiters[i].request, sagazpb.Refusal_REFUSAL_MOVED, moved)
 	}
 	s.waiters = nil
-	s.host.wake(s, time.Time{})
+	s.owner.Wake(time.Time{})
 	s.busy, s.leaving = leaving, msg.done
 	if s.state != nil && s.entries > 0 {
 		s.entries = 0
@@ -28,7 +28,7 @@ func (s *saga) onLeave(msg *leave) {
 }
 
 // left says that a leaving saga's last snapshot is durable.
-func (s *saga) left() {
+func (s *Saga) left() {
 	if s.busy == leaving && s.snapshots == 0 && s.leaving != nil {
 		done := s.leaving
 		s.leaving = nil

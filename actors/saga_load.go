@@ -13,25 +13,21 @@ import (
 // reloadAfter is how long a saga waits before it asks a store again that did not answer.
 const reloadAfter = time.Second
 
-func (s *saga) reload() {
+func (s *Saga) reload() {
 	s.busy, s.state = loading, nil
-	s.host.wake(s, time.Time{})
-	s.host.load(s.id, s.owner.(loader).loaded)
+	s.owner.Wake(time.Time{})
+	owner := s.owner // the answer comes on another goroutine
+	s.host.Load(s.tenant.ID, func(rec *persistence.Record, err error) { owner.Tell(&loaded{record: rec, err: err}) })
 }
 
-// loader hears from the store, on any goroutine.
-type loader interface {
-	loaded(rec *persistence.Record, err error)
-}
-
-func (s *saga) onLoaded(msg *loaded) {
+func (s *Saga) onLoaded(msg *loaded) {
 	s.busy = free
 	err, code := msg.err, sagazpb.Refusal_REFUSAL_UNAVAILABLE
 	switch {
 	case errors.Is(err, persistence.ErrNotFound):
 		s.release, code = true, sagazpb.Refusal_REFUSAL_NOT_FOUND
 	case err != nil: // it may be in the middle of something: tried again until the store answers
-		s.host.wake(s, s.host.moment().Now.Add(reloadAfter))
+		s.owner.Wake(s.host.Moment().Now.Add(reloadAfter))
 	default:
 		if err = s.restore(msg.record); err == nil {
 			return
@@ -39,7 +35,7 @@ func (s *saga) onLoaded(msg *loaded) {
 		s.release = true
 	}
 	if code != sagazpb.Refusal_REFUSAL_NOT_FOUND {
-		s.host.problem("a saga cannot be loaded", s.id, err)
+		s.host.Problem("a saga cannot be loaded", s.tenant.ID, err)
 	}
 	parked := s.parked
 	s.parked = nil
@@ -49,10 +45,10 @@ func (s *saga) onLoaded(msg *loaded) {
 }
 
 // restore takes over a stored saga and does at once what its state still waits for: recovery is no special case.
-func (s *saga) restore(rec *persistence.Record) error {
-	def, ok := s.host.definition(rec.Fingerprint)
+func (s *Saga) restore(rec *persistence.Record) error {
+	def, ok := s.host.Definition(rec.Fingerprint)
 	if !ok {
-		return fmt.Errorf("saga %s: its definition %s v%d is neither in this build nor in the store", s.id, rec.Definition, rec.DefinitionVersion)
+		return fmt.Errorf("saga %s: its definition %s v%d is neither in this build nor in the store", s.tenant.ID, rec.Definition, rec.DefinitionVersion)
 	}
 	state, err := Restore(def.Plan, rec)
 	if err != nil {
@@ -67,12 +63,12 @@ func (s *saga) restore(rec *persistence.Record) error {
 		s.rest()
 		return nil
 	}
-	machine.Resume(def.Plan, state, s.host.moment().Now)
+	machine.Resume(def.Plan, state, s.host.Moment().Now)
 	if !rec.Begun && !rec.Asleep {
 		s.snapshot(false) // so that the scan for sagas not begun does not find it again
 	}
 	s.sendAll(machine.Sends(state, nil))
-	if machine.Unbuilt(state) && def.Builder != nil && !s.host.halted() {
+	if machine.Unbuilt(state) && def.Builder != nil && !s.host.Halted() {
 		s.apply(&tick{}, machine.Rebuild{}) // a newer build may be able to
 		return nil
 	}

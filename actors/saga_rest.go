@@ -13,55 +13,55 @@ import (
 const awaitPatience = time.Minute
 
 // rest sets the next wake-up: the next thing that is due, or the moment from which the saga counts as idle.
-func (s *saga) rest() {
+func (s *Saga) rest() {
 	if s.busy != free || s.state == nil {
 		return
 	}
 	if machine.Ended(s.state) {
-		s.host.wake(s, time.Time{})
+		s.owner.Wake(time.Time{})
 		s.release = s.snapshots == 0
 		return
 	}
 	at, due := s.due()
 	s.idleAt = time.Time{}
 	if !machine.InFlight(s.state) || s.leftAlone() {
-		s.idleAt = s.host.moment().Now.Add(s.host.idleAfter())
+		s.idleAt = s.host.Moment().Now.Add(s.host.IdleAfter())
 		if !due || s.idleAt.Before(at) {
 			at = s.idleAt
 		}
 	}
-	s.host.wake(s, at)
+	s.owner.Wake(at)
 }
 
 // due returns when the machine wants its next tick. A saga that is left alone wants none.
-func (s *saga) due() (time.Time, bool) {
+func (s *Saga) due() (time.Time, bool) {
 	if s.leftAlone() {
 		return time.Time{}, false
 	}
 	return machine.Wake(s.state)
 }
 
-func (s *saga) onTick() {
-	now := s.host.moment().Now
+func (s *Saga) onTick() {
+	now := s.host.Moment().Now
 	if at, due := s.due(); due && !at.After(now) {
 		s.apply(&tick{}, machine.Tick{})
 		return
 	}
-	if s.idleAt.IsZero() || s.idleAt.After(now) || s.awaited(now) || s.host.halted() {
+	if s.idleAt.IsZero() || s.idleAt.After(now) || s.awaited(now) || s.host.Halted() {
 		s.rest()
 		return
 	}
 	_, due := s.due()
 	if s.leftAlone() || machine.Unbuilt(s.state) && !due { // a restart with another build must find it: not marked asleep
 		s.release = s.snapshots == 0
-		s.host.wake(s, time.Time{})
+		s.owner.Wake(time.Time{})
 		return
 	}
 	s.snapshot(true)
 }
 
 // awaited forgets waiters that have not asked again, and says whether any is left.
-func (s *saga) awaited(now time.Time) bool {
+func (s *Saga) awaited(now time.Time) bool {
 	kept := s.waiters[:0]
 	for _, w := range s.waiters {
 		if now.Sub(w.since) < awaitPatience {
@@ -75,10 +75,10 @@ func (s *saga) awaited(now time.Time) bool {
 
 // snapshot hands the state to the checkpointer. One that puts the saga to sleep parks everything until it is durable:
 // otherwise it could overtake, and hide, the commit of a saga that moves again.
-func (s *saga) snapshot(sleep bool) {
-	row, err := Row(s.state, s.shard)
+func (s *Saga) snapshot(sleep bool) {
+	row, err := Row(s.state, s.tenant.Shard)
 	if err != nil {
-		s.host.problem("a snapshot cannot be encoded", s.id, err)
+		s.host.Problem("a snapshot cannot be encoded", s.tenant.ID, err)
 		return
 	}
 	if sleep {
@@ -87,18 +87,14 @@ func (s *saga) snapshot(sleep bool) {
 			row.WakeAt = at
 		}
 		s.busy = fallingAsleep
-		s.host.wake(s, time.Time{})
+		s.owner.Wake(time.Time{})
 	}
 	s.snapshots++
-	s.host.checkpoint(row, s.owner.(snapshotter).checkpointed)
+	owner := s.owner // the answer comes on another goroutine
+	s.host.Checkpoint(row, func() { owner.Tell(&checkpointed{}) })
 }
 
-// snapshotter hears that a snapshot is durable, on any goroutine.
-type snapshotter interface {
-	checkpointed()
-}
-
-func (s *saga) onCheckpointed() {
+func (s *Saga) onCheckpointed() {
 	s.snapshots--
 	s.left()
 	if s.busy == fallingAsleep && s.snapshots == 0 {
@@ -112,20 +108,20 @@ func (s *saga) onCheckpointed() {
 }
 
 // outcome answers an await.
-func (s *saga) outcome(r *request) *sagazpb.SagaResponse {
+func (s *Saga) outcome(r *request) *sagazpb.SagaResponse {
 	return &sagazpb.SagaResponse{
 		RequestId: r.RequestId, Phase: s.state.Phase, Definition: s.state.Definition, Result: s.state.Result,
 		FailedStep: s.state.FailedStep, Reason: s.state.Reason,
 	}
 }
 
-func (s *saga) acknowledge(msg any) {
+func (s *Saga) acknowledge(msg any) {
 	if r, ok := msg.(*request); ok {
 		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId, Phase: s.state.Phase})
 	}
 }
 
-func (s *saga) refuse(msg any, code sagazpb.Refusal, text string) {
+func (s *Saga) refuse(msg any, code sagazpb.Refusal, text string) {
 	switch m := msg.(type) {
 	case *request:
 		m.answer(&sagazpb.SagaResponse{RequestId: m.RequestId, Refusal: code, Text: text})

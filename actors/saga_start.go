@@ -13,24 +13,24 @@ import (
 )
 
 // start makes a new saga without asking whether one of that id exists: the insert will say so.
-func (s *saga) start(r *request) {
+func (s *Saga) start(r *request) {
 	in := r.GetStart()
-	def, err := s.host.startable(in)
+	def, err := s.host.Startable(in)
 	if err != nil {
 		s.refuse(r, sagazpb.Refusal_REFUSAL_UNKNOWN_DEFINITION, err.Error())
 		s.release = true
 		return
 	}
 	s.def = def
-	state, events := machine.Start(def.Plan, def.Builder, s.host.moment(), machine.StartParams{ID: s.id, Input: in.Input, Tags: in.Tags, Traceparent: in.Traceparent})
+	state, events := machine.Start(def.Plan, def.Builder, s.host.Moment(), machine.StartParams{ID: s.tenant.ID, Input: in.Input, Tags: in.Tags, Traceparent: in.Traceparent})
 	s.state = state
-	row, err := Row(state, s.shard)
+	row, err := Row(state, s.tenant.Shard)
 	var outgoing []messages.Outgoing
 	if err == nil {
-		outgoing, err = s.host.outgoing(s, events)
+		outgoing, err = s.host.Outgoing(s.def.Plan, s.state, s.tenant.Shard, events)
 	}
 	if err == nil {
-		err = s.host.commit(persistence.Op{Start: &row, Outgoing: outgoing, Done: s.owner.(persistence.Waiter)})
+		err = s.host.Commit(persistence.Op{Start: &row, Outgoing: outgoing, Done: s.owner})
 	}
 	s.shown = row.Status
 	s.busy, s.events, s.starting = committing, events, r
@@ -39,7 +39,7 @@ func (s *saga) start(r *request) {
 	}
 }
 
-func (s *saga) startFailed(err error) {
+func (s *Saga) startFailed(err error) {
 	r := s.starting
 	s.starting, s.state = nil, nil
 	if errors.Is(err, persistence.ErrDuplicate) {
@@ -51,7 +51,7 @@ func (s *saga) startFailed(err error) {
 	switch {
 	case errors.Is(err, persistence.ErrOverloaded):
 		code = sagazpb.Refusal_REFUSAL_OVERLOADED
-		s.host.metrics().StartRefused(telemetry.RefusedQueue)
+		s.host.Metrics().StartRefused(telemetry.RefusedQueue)
 	case errors.Is(err, persistence.ErrFenced), errors.Is(err, persistence.ErrClosed):
 		code = s.notHere()
 	}
@@ -60,23 +60,23 @@ func (s *saga) startFailed(err error) {
 }
 
 // answerStart answers a start under an id that is taken: the same definition and an equal input mean the same saga.
-func (s *saga) answerStart(r *request) {
+func (s *Saga) answerStart(r *request) {
 	in := r.GetStart()
 	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Existing: true}
 	switch {
 	case !bytes.Equal(in.Fingerprint, s.state.Fingerprint) && !s.sameName(in.Fingerprint):
 		answer.Refusal = sagazpb.Refusal_REFUSAL_ID_IN_USE
-		answer.Text = fmt.Sprintf("saga %s exists already, of definition %s", s.id, s.state.Definition)
+		answer.Text = fmt.Sprintf("saga %s exists already, of definition %s", s.tenant.ID, s.state.Definition)
 	case !bytes.Equal(in.Input, s.state.Input):
 		answer.Refusal = sagazpb.Refusal_REFUSAL_ID_IN_USE
-		answer.Text = fmt.Sprintf("saga %s exists already, with another input", s.id)
+		answer.Text = fmt.Sprintf("saga %s exists already, with another input", s.tenant.ID)
 	}
 	r.answer(answer)
 	s.rest()
 }
 
 // sameName says whether a start by a newer version of the definition means the saga that an older one began.
-func (s *saga) sameName(fingerprint []byte) bool {
-	def, ok := s.host.definition(fingerprint)
+func (s *Saga) sameName(fingerprint []byte) bool {
+	def, ok := s.host.Definition(fingerprint)
 	return ok && def.Plan.Name == s.state.Definition
 }

@@ -9,16 +9,14 @@ import (
 	"github.com/sagaz/sagaz/telemetry"
 )
 
-func (rt *Runtime) tracer() *telemetry.Tracer { return rt.cfg.Tracer }
-
 // trace puts a command into the saga's trace: below a span of this attempt, or, when this node makes none, where the saga hangs itself.
-func (s *saga) trace(c *sagazpb.Command, now time.Time) {
+func (s *Saga) trace(c *sagazpb.Command, now time.Time) {
 	c.Traceparent = s.state.Traceparent
-	tracer := s.host.tracer()
+	tracer := s.host.Tracer()
 	if tracer == nil {
 		return
 	}
-	span := tracer.Attempt(s.state.Traceparent, s.id, c.Step, c.Participant+"."+c.Action, int(c.Attempt), c.Compensation, now)
+	span := tracer.Attempt(s.state.Traceparent, s.tenant.ID, c.Step, c.Participant+"."+c.Action, int(c.Attempt), c.Compensation, now)
 	c.Traceparent = span.Traceparent()
 	if s.spans == nil {
 		s.spans = map[string]*telemetry.Span{}
@@ -29,16 +27,16 @@ func (s *saga) trace(c *sagazpb.Command, now time.Time) {
 
 // traced ends spans with what a committed transition settled. cause is the input that it came from. Spans of a node that dies end nowhere: the
 // attempt is made again by another, and has a span there.
-func (s *saga) traced(cause any, events []*sagazpb.Event) {
-	if s.host.tracer() == nil {
+func (s *Saga) traced(cause any, events []*sagazpb.Event) {
+	if s.host.Tracer() == nil {
 		return
 	}
-	now := s.host.moment().Now
+	now := s.host.Moment().Now
 	switch msg := cause.(type) {
 	case *sagazpb.Reply:
-		key := machine.Key(s.id, msg.Step)
+		key := machine.Key(s.tenant.ID, msg.Step)
 		if msg.Compensation {
-			key = machine.CompensationKey(s.id, msg.Step)
+			key = machine.CompensationKey(s.tenant.ID, msg.Step)
 		}
 		s.spans[key].End(now, outcomeName(msg.Outcome), msg.Error)
 		delete(s.spans, key)
@@ -47,7 +45,7 @@ func (s *saga) traced(cause any, events []*sagazpb.Event) {
 	}
 	if machine.Ended(s.state) {
 		status := persistence.Status(s.state.Phase).String()
-		s.host.tracer().Saga(s.state.Traceparent, s.state.Definition, s.id, status, s.state.Reason, time.UnixMicro(s.state.StartedAtUs), time.UnixMicro(s.state.EndedAtUs))
+		s.host.Tracer().Saga(s.state.Traceparent, s.state.Definition, s.tenant.ID, status, s.state.Reason, time.UnixMicro(s.state.StartedAtUs), time.UnixMicro(s.state.EndedAtUs))
 		for _, span := range s.spans {
 			span.End(now, "abandoned", "")
 		}
@@ -55,14 +53,14 @@ func (s *saga) traced(cause any, events []*sagazpb.Event) {
 	}
 }
 
-func (s *saga) timedOut(events []*sagazpb.Event, now time.Time) {
+func (s *Saga) timedOut(events []*sagazpb.Event, now time.Time) {
 	for _, e := range events {
 		var key string
 		switch step := s.def.Plan.Steps[e.Step].Name; e.Kind {
 		case sagazpb.EventKind_EVENT_KIND_STEP_FAILED, sagazpb.EventKind_EVENT_KIND_STEP_IN_DOUBT:
-			key = machine.Key(s.id, step)
+			key = machine.Key(s.tenant.ID, step)
 		case sagazpb.EventKind_EVENT_KIND_COMPENSATION_FAILED:
-			key = machine.CompensationKey(s.id, step)
+			key = machine.CompensationKey(s.tenant.ID, step)
 		default:
 			continue
 		}
