@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/pprof"
+	"strings"
 
 	"github.com/sagaz/sagaz"
 )
@@ -27,9 +28,14 @@ func bench(ctx context.Context) error {
 	live := flag.Int("live", 100_000, "sagas that wait, and then sleep, while memory is measured; 0: no memory")
 	sleeping := flag.Int("sleeping", 1_000_000, "sleeping sagas that Postgres holds when the time to start is measured; 0: no start")
 	verdicts := flag.Int("verdicts", 5_000, "duplicates that an inbox in Postgres is asked about; 0: no inbox")
+	cluster := flag.Bool("cluster", false, "measure a cluster of processes on this machine instead; -sagas and -live say how many")
+	member := flag.String("member", "", "be one process of such a cluster: "+strings.Join([]string{roleBoth, roleSagas, roleParticipants}, ", "))
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the whole run to this file")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if *member != "" {
+		return beMember(ctx, *store, *member)
+	}
 	if *store == "" {
 		return fmt.Errorf("no store: give -store, or run make bench")
 	}
@@ -52,6 +58,9 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	defer meter.close(ctx)
+	if *cluster {
+		return measureCluster(ctx, *store, meter, *sagas, *live, *rounds)
+	}
 	if *sagas > 0 {
 		if err := rates(ctx, *store, meter, *sagas, *rounds); err != nil {
 			return err

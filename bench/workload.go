@@ -46,13 +46,18 @@ func answer(_ context.Context, d sagaz.Delivery[nothing]) (nothing, error) {
 
 // open makes a node whose participant answers with do.
 func open(ctx context.Context, store string, do handler, idleAfter time.Duration, opts ...sagaz.ParticipantOption) (*sagaz.Node, error) {
+	return sagaz.Open(ctx, sagaz.Config{
+		Store: store, Sagas: []sagaz.AnyDefinition{three}, Participants: []*sagaz.Participant{noops(do, opts...)}, IdleAfter: idleAfter,
+		StartTimeout: time.Minute,
+	})
+}
+
+// noops makes the participant whose steps are done by do, and undone by nothing at all.
+func noops(do handler, opts ...sagaz.ParticipantOption) *sagaz.Participant {
 	p := sagaz.NewParticipant("noop", opts...)
 	sagaz.Handle(p, noop, do)
 	sagaz.Handle(p, undo, func(context.Context, sagaz.Delivery[nothing]) (messages.None, error) { return messages.None{}, nil })
-	return sagaz.Open(ctx, sagaz.Config{
-		Store: store, Sagas: []sagaz.AnyDefinition{three}, Participants: []*sagaz.Participant{p}, IdleAfter: idleAfter,
-		StartTimeout: time.Minute,
-	})
+	return p
 }
 
 // each calls do for so many sagas, `concurrency` at a time, and returns how long each took.
