@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sagaz/sagaz"
@@ -60,11 +55,10 @@ type turn struct {
 	Sagas, Concurrency int
 }
 
-// answered is its answer. CPU and the times are in nanoseconds.
+// answered is its answer: the sagas that it has in memory, and the CPU time that the turn took, in nanoseconds.
 type answered struct {
-	Live          int
-	Wall, CPU     time.Duration
-	P50, P99, Max time.Duration
+	Live int
+	CPU  time.Duration
 }
 
 // beMember is one process of a cluster. It ends when its standard input does, in order.
@@ -82,11 +76,9 @@ func beMember(ctx context.Context, store, role string) error {
 		} else if err != nil {
 			return errors.Join(err, node.Close(ctx))
 		}
-		a := answered{Live: node.Live()}
-		if t.Sagas > 0 {
-			if a, err = takeTurn(ctx, node, t); err != nil {
-				return errors.Join(err, node.Close(ctx))
-			}
+		a, err := takeTurn(ctx, node, t)
+		if err != nil {
+			return errors.Join(err, node.Close(ctx))
 		}
 		if err := out.Encode(a); err != nil {
 			return err
@@ -100,81 +92,9 @@ func takeTurn(ctx context.Context, node *sagaz.Node, t turn) (answered, error) {
 	if err != nil {
 		return answered{}, err
 	}
-	begin := time.Now()
-	took, err := runAll(ctx, node, t.Prefix, false, t.Sagas, t.Concurrency)
-	wall := time.Since(begin)
-	if err != nil {
+	if _, err := runAll(ctx, node, t.Prefix, false, t.Sagas, t.Concurrency); err != nil {
 		return answered{}, err
 	}
 	after, err := m.read(ctx)
-	slices.Sort(took)
-	return answered{
-		Live: node.Live(), Wall: wall, CPU: after.since(before).goCPU,
-		P50: took[len(took)/2], P99: took[len(took)*99/100], Max: took[len(took)-1],
-	}, err
-}
-
-// peer is such a process, seen from outside.
-type peer struct {
-	cmd     *exec.Cmd
-	stdin   io.WriteCloser
-	out     *bufio.Reader
-	address string
-	ended   bool
-}
-
-func launch(ctx context.Context, store, role string) (*peer, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &peer{cmd: exec.CommandContext(ctx, self, "-store", store, "-member", role)}
-	p.cmd.Stderr = os.Stderr
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.out = bufio.NewReader(out)
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	line, err := p.out.ReadString('\n')
-	p.address = strings.TrimSpace(strings.TrimPrefix(line, "ready "))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("a member does not start: %w", err), p.end())
-	}
-	return p, nil
-}
-
-func (p *peer) ask(t turn) (a answered, err error) {
-	if err := json.NewEncoder(p.stdin).Encode(t); err != nil {
-		return a, err
-	}
-	line, err := p.out.ReadBytes('\n')
-	if err != nil {
-		return a, err
-	}
-	err = json.Unmarshal(line, &a)
-	return a, err
-}
-
-// end lets it drain.
-func (p *peer) end() error {
-	if p.ended {
-		return nil
-	}
-	p.ended = true
-	return errors.Join(p.stdin.Close(), p.cmd.Wait())
-}
-
-func (p *peer) signal(s syscall.Signal) error {
-	p.ended = true
-	err := p.cmd.Process.Signal(s)
-	if s == syscall.SIGKILL {
-		_ = p.cmd.Wait()
-	}
-	return err
+	return answered{Live: node.Live(), CPU: after.since(before).goCPU}, err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/bench/floor"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/postgres"
@@ -125,12 +126,17 @@ func newNode(ctx context.Context, url string, as mode, sagas, concurrency int) (
 	if err != nil {
 		return nil, err
 	}
+	return running(ctx, node, as, sagas, concurrency), nil
+}
+
+// running is an open node with sagas to run.
+func running(ctx context.Context, node *sagaz.Node, as mode, sagas, concurrency int) *subject {
 	return &subject{
 		run: func() ([]time.Duration, error) {
 			return runAll(ctx, node, unique(as.name), as.reject, sagas, concurrency)
 		},
 		stop: func() error { return node.Close(ctx) },
-	}, nil
+	}
 }
 
 func openStore(ctx context.Context, url string) (persistence.Store, error) {
