@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -126,6 +127,18 @@ func (r *run) report(saga, format string, args ...any) {
 
 // graph returns the definition of a saga; nil if the history does not have it, which is a violation of its own.
 func (r *run) graph(s *Saga) *graph { return r.graphs[s.Definition] }
+
+// known goes through the sagas, by id, whose definition the history has. The others are violations of their own.
+func (r *run) known() iter.Seq2[*Saga, *graph] {
+	return func(yield func(*Saga, *graph) bool) {
+		for _, id := range r.ids {
+			s := r.sagas[id]
+			if g := r.graph(s); g != nil && !yield(s, g) {
+				return
+			}
+		}
+	}
+}
 
 // definitions: what ran is known, step by step.
 func (r *run) definitions() {

@@ -60,12 +60,8 @@ func (r *run) causes() {
 
 // compensations: what may have happened is undone once and in no other order than after it, and what was not there stays away.
 func (r *run) compensations() {
-	for _, id := range r.ids {
-		s := r.sagas[id]
-		g := r.graph(s)
-		if g == nil {
-			continue
-		}
+	for s, g := range r.known() {
+		id := s.ID
 		for i, step := range g.Steps {
 			did, happened := r.entry(deed{id, step.Name, false}, Applied)
 			undid, undone := r.entry(deed{id, step.Name, true}, Applied)
@@ -95,12 +91,7 @@ func (r *run) compensations() {
 
 // order: a step happens after all that it waits for, and is undone after all that waited for it, also through steps that have no compensation.
 func (r *run) order() {
-	for _, id := range r.ids {
-		s := r.sagas[id]
-		g := r.graph(s)
-		if g == nil {
-			continue
-		}
+	for s, g := range r.known() {
 		for late, step := range g.Steps {
 			for early, isBefore := range g.before[late] {
 				if isBefore {
@@ -143,12 +134,11 @@ func (r *run) back(s *Saga, early, late *Step) {
 
 // pivots: once the pivot happened nothing is undone, and what is past it never is.
 func (r *run) pivots() {
-	for _, id := range r.ids {
-		s := r.sagas[id]
-		g := r.graph(s)
-		if g == nil || g.pivot < 0 {
+	for s, g := range r.known() {
+		if g.pivot < 0 {
 			continue
 		}
+		id := s.ID
 		past := r.applied(id, g.Steps[g.pivot].Name, false)
 		for i, step := range g.Steps {
 			_, undone := r.entry(deed{id, step.Name, true}, Applied, NothingToUndo)

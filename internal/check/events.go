@@ -1,7 +1,7 @@
 package check
 
-// place is where an event has its order.
-type place struct{ consumer, saga, topic string }
+// arrival is an event at a consumer.
+type arrival struct{ consumer, id string }
 
 // announcements: an event is announced by a commit that is there, has a place of its own, and of each saga the start and the end are announced once.
 func (r *run) announcements() {
@@ -56,7 +56,7 @@ func (r *run) deliveries() {
 	for i := range r.h.Announced {
 		announced[r.h.Announced[i].ID] = &r.h.Announced[i]
 	}
-	type arrival struct{ consumer, id string }
+	type place struct{ consumer, saga, topic string } // where events have an order
 	seen, newest, consumers := map[arrival]bool{}, map[place]string{}, map[string]bool{}
 	for _, e := range r.h.Received {
 		consumers[e.Consumer] = true
@@ -87,14 +87,13 @@ func (r *run) deliveries() {
 
 // inbox: a message has its effect once, however often it comes.
 func (r *run) inbox() {
-	type effect struct{ consumer, id string }
-	came, done, consumers := map[effect]string{}, map[effect]int{}, map[string]bool{}
+	came, done, consumers := map[arrival]string{}, map[arrival]int{}, map[string]bool{}
 	for _, e := range r.h.Received {
-		came[effect{e.Consumer, e.ID}] = e.Saga
+		came[arrival{e.Consumer, e.ID}] = e.Saga
 	}
 	for _, p := range r.h.Processed {
 		consumers[p.Consumer] = true
-		key := effect{p.Consumer, p.ID}
+		key := arrival{p.Consumer, p.ID}
 		done[key]++
 		if _, ok := came[key]; !ok && len(came) > 0 {
 			r.report("", "%s processed %s, which it did not receive", p.Consumer, p.ID)
@@ -106,9 +105,9 @@ func (r *run) inbox() {
 	if !r.h.Settled {
 		return
 	}
-	reported := map[effect]bool{}
+	reported := map[arrival]bool{}
 	for _, e := range r.h.Received {
-		key := effect{e.Consumer, e.ID}
+		key := arrival{e.Consumer, e.ID}
 		if consumers[e.Consumer] && done[key] == 0 && !reported[key] {
 			reported[key] = true
 			r.report(e.Saga, "%s received %s %s and never processed it", e.Consumer, e.Sequence, e.ID)

@@ -49,12 +49,11 @@ func (r *run) models() {
 	if len(r.h.Effects) == 0 {
 		return
 	}
-	for _, id := range r.ids {
-		s := r.sagas[id]
-		g := r.graph(s)
-		if g == nil || s.Status != statusCompleted && s.Status != statusCompensated {
+	for s, g := range r.known() {
+		if s.Status != statusCompleted && s.Status != statusCompensated {
 			continue
 		}
+		id := s.ID
 		p := predict(g, world{
 			happened: func(step string) bool { return r.applied(id, step, false) },
 			skipped:  func(step string) bool { return s.result(step).Status == statusSkipped },
