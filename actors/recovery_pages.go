@@ -29,6 +29,7 @@ func (p *Pages) Took(page []persistence.Record, spawned int) {
 
 // Carried returns the sagas of a page that this build can do something for. The others, which run and whose code it does not have, are left alone.
 func (r *Registry) Carried(page []persistence.Record) (carried, left []persistence.Record) {
+	carried = make([]persistence.Record, 0, len(page)) // as a rule all of them
 	for _, rec := range page {
 		def, known := r.Find(rec.Fingerprint)
 		if !known || def.Builder == nil && rec.Status == persistence.StatusRunning {

@@ -66,4 +66,4 @@ func (a *sagaActor) Wake(at time.Time) {
 	a.rt.timers.set(&a.timer, us)
 }
 
-func (a *sagaActor) fire() { a.Tell(&tick{}) }
+func (a *sagaActor) fire() { a.Tell(Tick()) }
