@@ -14,8 +14,8 @@ import (
 
 // Broker is an open connection to a message broker, made by Open of one of the packages below this one. Close it when done.
 type Broker struct {
-	// Publisher sends. A nil error of Publish means that the broker has every message of the call; an error, that it may have those
-	// in front of the one that failed, and none behind it. For a *RefusedError it is the message that is at fault.
+	// Publisher sends. A nil error of Publish means that the broker has every message of the call; an error, that it has none which stands behind the one
+	// that failed and has its partition key (any other it may have). For a *RefusedError it is the message that is at fault.
 	Publisher message.Publisher
 	// Subscriber receives as a member of Options.Group. Every message comes at least once.
 	Subscriber message.Subscriber

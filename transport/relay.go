@@ -24,8 +24,8 @@ type Store interface {
 	OutboxSize(ctx context.Context) (messages.OutboxSize, error)
 }
 
-// Publisher is the part of a Watermill publisher that a Relay uses. It sends the messages of one call in order and stops at the first that fails;
-// nil means that the broker has them all. It is called from several goroutines. A call that hangs holds up its lane and nobody else.
+// Publisher is the part of a Watermill publisher that a Relay uses. It sends the messages of one call that have a partition key in common in order, and none of
+// them behind one that failed; nil means that the broker has them all. It is called from several goroutines. A call that hangs holds up its lane and nobody else.
 type Publisher interface {
 	Publish(topic string, messages ...*message.Message) error
 }
@@ -82,13 +82,6 @@ type Relay struct {
 	deleting sync.Mutex // one deletion at a time
 
 	optimistic, read, failures, dead atomic.Uint64
-}
-
-// worker is a lane at work.
-type worker struct {
-	stop  chan struct{} // closed when the lane is
-	done  chan struct{}
-	since time.Time // of the call of the publisher that is under way
 }
 
 // NewRelay makes a relay without lanes. Close stops it; the publisher stays open.
@@ -219,207 +212,14 @@ func (r *Relay) await(ctx context.Context, w *worker, lane int) error {
 	}
 }
 
-// Stats is what a relay has done since it was made, and what it does.
-type Stats struct {
-	Optimistic uint64        // messages published from memory, right after their commit
-	Read       uint64        // messages published from the table
-	Failures   uint64        // calls of the publisher that failed
-	Dead       uint64        // messages that were refused for good
-	Held       int           // messages in memory
-	Undeleted  int           // messages sent and not deleted yet
-	Longest    time.Duration // how long a call of the publisher has been under way
-}
-
-// Stats returns the relay's numbers.
-func (r *Relay) Stats() Stats {
-	s := Stats{Optimistic: r.optimistic.Load(), Read: r.read.Load(), Failures: r.failures.Load(), Dead: r.dead.Load()}
-	now := r.opts.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.Held, s.Undeleted = r.courier.Held(), r.courier.Undeleted()
-	for _, w := range r.workers {
-		if !w.since.IsZero() {
-			s.Longest = max(s.Longest, now.Sub(w.since))
-		}
-	}
-	return s
-}
-
 // wake makes sure that a lane with something to do is at work.
 func (r *Relay) wake(lane int) {
 	if r.workers[lane] != nil || !r.courier.Busy(lane) {
 		return
 	}
-	w := &worker{stop: make(chan struct{}), done: make(chan struct{})}
+	w := &worker{relay: r, lane: lane, stop: make(chan struct{}), done: make(chan struct{})}
 	r.workers[lane] = w
-	go r.work(lane, w)
-}
-
-// work does what a lane wants done until it rests.
-func (r *Relay) work(lane int, w *worker) {
-	defer close(w.done)
-	for {
-		step, resting := r.next(lane, w)
-		if resting {
-			return
-		}
-		switch step.Kind {
-		case Publish:
-			r.publish(step, w)
-		case Bury:
-			r.bury(step)
-		case Read:
-			r.readTable(step, w)
-		case Wait:
-			timer := time.NewTimer(step.Until.Sub(r.opts.Now()))
-			select {
-			case <-timer.C:
-			case <-w.stop:
-			}
-			timer.Stop()
-		}
-	}
-}
-
-func (r *Relay) next(lane int, w *worker) (step Step, resting bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-w.stop:
-		return Step{}, true
-	default:
-	}
-	step = r.courier.Next(lane, r.opts.Now())
-	if step.Kind == Rest {
-		delete(r.workers, lane)
-		return Step{}, true
-	}
-	if step.Kind == Publish {
-		w.since = r.opts.Now()
-	}
-	return step, false
-}
-
-// publish gives a run of messages to the publisher and takes the outcome.
-func (r *Relay) publish(step Step, w *worker) {
-	lane, topic := step.Messages[0].Lane, step.Messages[0].Topic
-	err := r.give(topic, step.Messages)
-	now := r.opts.Now()
-	r.mu.Lock()
-	w.since = time.Time{}
-	path := telemetry.PathRescan
-	if step.Fresh {
-		path = telemetry.PathOptimistic
-	}
-	sent := r.courier.Published(step, now, err)
-	r.note(lane, topic, err)
-	undeleted := r.courier.Undeleted()
-	r.mu.Unlock()
-	if err != nil {
-		r.failures.Add(1)
-		r.opts.Metrics.PublishFailed(path)
-		return
-	}
-	signal(r.sent)
-	if undeleted >= deleteAt {
-		signal(r.much)
-	}
-	r.count(sent, now)
-}
-
-// count tells whoever counts of what was sent.
-func (r *Relay) count(sent []Sent, now time.Time) {
-	optimistic := 0
-	for i := range sent {
-		if !sent[i].Offered.IsZero() {
-			optimistic++
-			r.opts.Metrics.PublishLatency(now.Sub(sent[i].Offered))
-		}
-		if r.opts.OnSent != nil {
-			r.opts.OnSent(sent[i], now)
-		}
-	}
-	if optimistic > 0 {
-		r.optimistic.Add(uint64(optimistic))
-		r.opts.Metrics.Published(telemetry.PathOptimistic, optimistic)
-	}
-	if read := len(sent) - optimistic; read > 0 {
-		r.read.Add(uint64(read))
-		r.opts.Metrics.Published(telemetry.PathRescan, read)
-	}
-}
-
-// give calls the publisher. Its panic is an error like others; what cannot be decoded is refused.
-func (r *Relay) give(topic string, run []messages.Outgoing) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the publisher panicked: %v", v)
-		}
-	}()
-	list := make([]*message.Message, len(run))
-	for i := range run {
-		e, err := Decode(topic, run[i].Data)
-		if err != nil {
-			return Refuse(err)
-		}
-		list[i] = e.Message()
-	}
-	return r.pub.Publish(topic, list...)
-}
-
-// note tells operators of the first lane that fails, and when none does any more.
-func (r *Relay) note(lane int, topic string, err error) {
-	failing := err != nil && !IsRefused(err)
-	switch {
-	case failing && len(r.failing) == 0:
-		r.opts.Logger.Error("the broker does not take messages: they wait in the outbox", "publisher", r.opts.Name, "topic", topic, "lane", lane, "error", err)
-	case !failing && len(r.failing) == 1 && r.failing[lane]:
-		r.opts.Logger.Info("the broker takes messages again", "publisher", r.opts.Name)
-	}
-	if failing {
-		r.failing[lane] = true
-	} else {
-		delete(r.failing, lane)
-	}
-}
-
-func (r *Relay) bury(step Step) {
-	m := step.Messages[0]
-	ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
-	defer cancel()
-	err := r.store.Bury(ctx, r.opts.Name, messages.Mark{Lane: m.Lane, Pos: m.Pos}, step.Reason)
-	r.mu.Lock()
-	r.courier.Buried(step, r.opts.Now(), err)
-	r.mu.Unlock()
-	if err != nil {
-		r.opts.Logger.Error("a message that was refused for good cannot be moved to the dead: it is tried again", "topic", m.Topic, "lane", m.Lane, "error", err)
-		return
-	}
-	r.dead.Add(1)
-	r.opts.Logger.Error("a message was refused for good: see `sagaz dead list`", "topic", m.Topic, "lane", m.Lane, "error", step.Reason)
-	r.opts.Metrics.PublishDead()
-}
-
-func (r *Relay) readTable(step Step, w *worker) {
-	limits := r.courier.limits
-	ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
-	defer cancel()
-	var page []messages.Outgoing
-	var more bool
-	var err error
-	select {
-	case r.reads <- struct{}{}:
-		page, more, err = r.store.ReadUnsent(ctx, r.opts.Name, step.After, limits.LaneMessages, limits.LaneBytes)
-		<-r.reads
-	case <-w.stop:
-		err = context.Canceled
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !errors.Is(err, context.Canceled) {
-		r.answered(err)
-	}
-	r.courier.HasRead(step, page, more, r.opts.Now(), err)
+	go w.run()
 }
 
 func signal(c chan struct{}) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,16 +27,17 @@ func main() {
 	store := flag.String("store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… or sqlite:///file.db; the default is $SAGAZ_TEST_POSTGRES")
 	sagas := flag.Int("sagas", 20_000, "sagas of a measurement")
 	concurrency := flag.Int("concurrency", 256, "how many at once")
-	rounds := flag.Int("rounds", 3, "how often the three modes take turns")
+	rounds := flag.Int("rounds", 3, "how often the three modes take turns; 0: only the relay is measured")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of the relay's measurement to this file")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds); err != nil {
+	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, store string, sagas, concurrency, rounds int) error {
+func run(ctx context.Context, store string, sagas, concurrency, rounds int, profile string) error {
 	if err := sagaz.Migrate(ctx, store); err != nil {
 		return err
 	}
@@ -58,6 +60,9 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int) erro
 			best[m.name] = append(best[m.name], rate)
 		}
 	}
+	if rounds == 0 {
+		return drain(ctx, store, b.Publisher, sagas, concurrency, profile)
+	}
 	off := median(best["off"])
 	for _, m := range modes {
 		fmt.Printf("%-12s %9.0f sagas/s %5.0f %% of off\n", m.name, median(best[m.name]), 100*median(best[m.name])/off)
@@ -65,7 +70,7 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int) erro
 	if err := latency(ctx, store, b.Publisher, sagas/2, median(best["nats"])/2); err != nil {
 		return err
 	}
-	return drain(ctx, store, b.Publisher, sagas, concurrency)
+	return drain(ctx, store, b.Publisher, sagas, concurrency, profile)
 }
 
 // slow is a broker that takes its time.
@@ -169,7 +174,7 @@ func latency(ctx context.Context, store string, pub transport.Publisher, sagas i
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // drain fills the outbox while nobody sends, and then measures how fast it is emptied.
-func drain(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int) error {
+func drain(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, profile string) error {
 	node, err := open(ctx, store, nil, sagaz.Events{Store: true})
 	if err != nil {
 		return err
@@ -180,6 +185,11 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 	if node, err = open(ctx, store, pub, sagaz.Events{}); err != nil {
 		return err
 	}
+	stop, err := profiling(profile)
+	if err != nil {
+		return errors.Join(err, node.Close(ctx))
+	}
+	defer stop()
 	begin, want := time.Now(), uint64(2*sagas)
 	for node.Sending().Read < want {
 		if time.Since(begin) > time.Minute {
@@ -190,6 +200,24 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 	took := time.Since(begin)
 	fmt.Printf("relay        %9.0f events/s from a full outbox of %d\n", float64(want)/took.Seconds(), want)
 	return node.Close(ctx)
+}
+
+// profiling writes a CPU profile until stop is called. No path: it does nothing.
+func profiling(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }
 
 func median(list []float64) float64 {

@@ -13,11 +13,9 @@ import (
 // headers follow the NATS binding of CloudEvents.
 var headers = transport.Headers{Prefix: "ce-", ContentType: "content-type"}
 
-// marshaler turns messages into NATS messages and back.
-type marshaler struct{}
-
-func (marshaler) Marshal(topic string, m *message.Message) (*natsgo.Msg, error) {
-	msg := &natsgo.Msg{Subject: topic, Data: m.Payload, Header: natsgo.Header{}}
+// encode turns a message into one of NATS.
+func encode(topic string, m *message.Message) (*natsgo.Msg, error) {
+	msg := &natsgo.Msg{Subject: topic, Data: m.Payload, Header: natsgo.Header{natsgo.MsgIdHdr: {m.UUID}}} // what comes twice within the stream's duplicate window is stored once
 	var bad error
 	headers.Encode(m, func(key, value string) {
 		if strings.ContainsAny(key+value, "\r\n") { // it would end the header and begin another
@@ -28,12 +26,13 @@ func (marshaler) Marshal(topic string, m *message.Message) (*natsgo.Msg, error) 
 	return msg, bad
 }
 
-func (marshaler) Unmarshal(msg *natsgo.Msg) (*message.Message, error) {
+// decode is its inverse. There is no message of NATS that it does not take.
+func decode(msg *natsgo.Msg) *message.Message {
 	d := headers.Decoder()
 	for key, values := range msg.Header {
 		if len(values) > 0 && !strings.HasPrefix(key, "Nats-") {
 			d.Header(key, values[0])
 		}
 	}
-	return d.Message(msg.Data), nil
+	return d.Message(msg.Data)
 }

@@ -7,11 +7,8 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	wmnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
-	"github.com/ThreeDotsLabs/watermill/message"
 	natsgo "github.com/nats-io/nats.go"
 
 	"github.com/sagaz/sagaz/transport"
@@ -68,45 +65,3 @@ func (c closer) Close() error {
 	c.conn.Close()
 	return nil
 }
-
-// publisher makes the stream of a topic before it publishes to it, and tells refusals from failures.
-type publisher struct {
-	*wmnats.Publisher
-	streams *streams
-}
-
-func newPublisher(conn *natsgo.Conn, all *streams, o transport.Options) (*publisher, error) {
-	pub, err := wmnats.NewPublisherWithNatsConn(conn, wmnats.PublisherPublishConfig{
-		Marshaler: marshaler{}, SubjectCalculator: wmnats.DefaultSubjectCalculator,
-		JetStream: wmnats.JetStreamConfig{TrackMsgId: true, ConnectOptions: []natsgo.JSOpt{natsgo.MaxWait(o.Timeout)}},
-	}, o.Watermill())
-	if err != nil {
-		return nil, fmt.Errorf("open a publisher to NATS: %w", err)
-	}
-	return &publisher{Publisher: pub, streams: all}, nil
-}
-
-// tooBig is JetStream's code for a message over the stream's own limit.
-const tooBig natsgo.ErrorCode = 10054
-
-// Publish implements message.Publisher.
-func (p *publisher) Publish(topic string, messages ...*message.Message) error {
-	if _, err := p.streams.ensure(topic); err != nil {
-		return err
-	}
-	err := p.Publisher.Publish(topic, messages...)
-	if err == nil {
-		return nil
-	}
-	var refusal *natsgo.APIError
-	if errors.Is(err, natsgo.ErrMaxPayload) || errors.As(err, &refusal) && refusal.ErrorCode == tooBig {
-		return transport.Refuse(fmt.Errorf("publish to NATS topic %q: %w", topic, err))
-	}
-	if errors.Is(err, natsgo.ErrNoStreamResponse) || errors.Is(err, natsgo.ErrNoResponders) {
-		p.streams.known.Delete(topic) // somebody deleted the stream: the next try makes it again
-	}
-	return fmt.Errorf("publish to NATS topic %q: %w", topic, err)
-}
-
-// Close leaves the connection to its owner.
-func (p *publisher) Close() error { return nil }

@@ -77,3 +77,38 @@ func TestAStreamThatIsThereIsUsed(t *testing.T) {
 	}
 	require.Equal(t, []string{"ORDERS"}, names)
 }
+
+// What is refused in the middle of a call keeps back what stands behind it of its own saga, and nothing else: the sagas of a call are sent side by side.
+func TestWhatStandsBehindARefusedMessageOfItsSagaIsNotSent(t *testing.T) {
+	t.Parallel()
+	server := testbroker.NATS(t)
+	js := dial(t, server.URL)
+	_, err := js.AddStream(&natsgo.StreamConfig{Name: "ORDERS", Subjects: []string{"orders"}, MaxMsgSize: 1000})
+	require.NoError(t, err)
+	b, err := nats.Open(t.Context(), server.URL, transport.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	event := func(saga, id string, bytes int) *message.Message {
+		m := message.NewMessage(id, make([]byte, bytes))
+		m.Metadata.Set(transport.AttrPartitionKey, saga)
+		return m
+	}
+	refused := event("a", "a2", 2000)
+	err = b.Publisher.Publish("orders", event("a", "a1", 1), event("b", "b1", 1), refused, event("a", "a3", 1), event("b", "b2", 1), event("b", "b3", 1))
+	require.True(t, transport.IsRefused(err), "%v", err)
+	stored := func() (ids []string) {
+		info, err := js.StreamInfo("ORDERS")
+		require.NoError(t, err)
+		for n := range info.State.Msgs {
+			m, err := js.GetMsg("ORDERS", n+1)
+			require.NoError(t, err)
+			ids = append(ids, m.Header.Get(natsgo.MsgIdHdr))
+		}
+		return ids
+	}
+	require.Equal(t, []string{"a1", "b1", "b2"}, stored(), "b3 waits for the round in which a2 failed")
+
+	refused.Payload = nil
+	require.NoError(t, b.Publisher.Publish("orders", event("a", "a1", 1), event("b", "b1", 1), refused, event("a", "a3", 1), event("b", "b2", 1), event("b", "b3", 1)))
+	require.Equal(t, []string{"a1", "b1", "b2", "a2", "a3", "b3"}, stored(), "what comes again is stored once")
+}

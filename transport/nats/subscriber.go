@@ -92,11 +92,7 @@ func (s *subscriber) read(ctx context.Context, sub *natsgo.Subscription, out cha
 
 // deliver hands a message on and tells the server what became of it. One that gets no answer in time comes again.
 func (s *subscriber) deliver(ctx context.Context, m *natsgo.Msg, out chan<- *message.Message) {
-	msg, err := marshaler{}.Unmarshal(m)
-	if err != nil {
-		s.options.Logger.Error("a message from NATS is no message", "subject", m.Subject, "error", err)
-		return
-	}
+	msg := decode(m)
 	ctx, cancel := context.WithTimeout(ctx, s.options.AckWait)
 	defer cancel()
 	msg.SetContext(ctx)
@@ -105,6 +101,7 @@ func (s *subscriber) deliver(ctx context.Context, m *natsgo.Msg, out chan<- *mes
 	case <-ctx.Done():
 		return
 	}
+	var err error
 	select {
 	case <-msg.Acked():
 		err = m.AckSync(natsgo.AckWait(s.options.Timeout))
