@@ -50,8 +50,8 @@ func (b *background) close() {
 
 // scan wakes sagas whose time has come, takes up those that a caller's own transaction inserted, and asks again for answers that do not come.
 func (b *background) scan(ctx context.Context) error {
-	b.rt.deliveries.expire(b.rt.cfg.Clock.Now())
-	for _, c := range b.rt.deliveries.silent(b.rt.cfg.Clock.Now()) {
+	b.rt.deliveries.Expire(b.rt.cfg.Clock.Now())
+	for _, c := range b.rt.deliveries.Silent(b.rt.cfg.Clock.Now()) {
 		b.rt.sendAway(c)
 	}
 	shards := b.rt.open.list()

@@ -83,7 +83,7 @@ func (rt *Runtime) redeliver(ctx context.Context) {
 	for {
 		select {
 		case address := <-rt.lostConnections:
-			for _, c := range rt.deliveries.lost(address, rt.cfg.Clock.Now()) {
+			for _, c := range rt.deliveries.Lost(address, rt.cfg.Clock.Now()) {
 				if !rt.sendAway(c) {
 					rt.toShard(int(c.Shard), absent(c))
 				}

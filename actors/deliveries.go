@@ -1,15 +1,17 @@
 package actors
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
 
-// deliveries are the commands that are under way to other members. When a connection breaks, those it may have swallowed are sent again, to
+// Deliveries are the commands that are under way to other members. When a connection breaks, those it may have swallowed are sent again, to
 // another member if there is one: the key is the same, so that whoever has it already answers from memory.
-type deliveries struct {
+type Deliveries struct {
 	mu     sync.Mutex
 	flying map[flightKey]delivery
 }
@@ -31,9 +33,11 @@ type delivery struct {
 // lost without a trace: an answer on its way to an owner that has just died, for one.
 const firstRepeat = 2 * time.Second
 
-func newDeliveries() *deliveries { return &deliveries{flying: map[flightKey]delivery{}} }
+// NewDeliveries makes an empty set.
+func NewDeliveries() *Deliveries { return &Deliveries{flying: map[flightKey]delivery{}} }
 
-func (d *deliveries) sent(address string, c *sagazpb.Command, now time.Time) {
+// Sent notes a command that is on its way to a member.
+func (d *Deliveries) Sent(address string, c *sagazpb.Command, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key, pause := flightKey{c.SagaId, c.Step, c.Compensation}, firstRepeat
@@ -45,8 +49,8 @@ func (d *deliveries) sent(address string, c *sagazpb.Command, now time.Time) {
 	}
 }
 
-// silent returns the commands to ask again for, each with the time that is left to it. They stay under way.
-func (d *deliveries) silent(now time.Time) []*sagazpb.Command {
+// Silent returns the commands to ask again for, each with the time that is left to it. They stay under way.
+func (d *Deliveries) Silent(now time.Time) []*sagazpb.Command {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var commands []*sagazpb.Command
@@ -55,6 +59,12 @@ func (d *deliveries) silent(now time.Time) []*sagazpb.Command {
 			commands = append(commands, repeat(f.command, left))
 		}
 	}
+	return inOrder(commands)
+}
+
+// inOrder makes what is sent again independent of how a map is read.
+func inOrder(commands []*sagazpb.Command) []*sagazpb.Command {
+	slices.SortFunc(commands, func(a, b *sagazpb.Command) int { return strings.Compare(a.Key, b.Key) })
 	return commands
 }
 
@@ -65,7 +75,8 @@ func repeat(c *sagazpb.Command, left time.Duration) *sagazpb.Command {
 	}
 }
 
-func (d *deliveries) settled(r *sagazpb.Reply) {
+// Settled notes that an answer has come.
+func (d *Deliveries) Settled(r *sagazpb.Reply) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.flying) > 0 {
@@ -73,21 +84,22 @@ func (d *deliveries) settled(r *sagazpb.Reply) {
 	}
 }
 
-// lost takes out the commands that were under way to an address, each with the time that is left to it.
-func (d *deliveries) lost(address string, now time.Time) []*sagazpb.Command {
+// Lost takes out the commands that were under way to an address, each with the time that is left to it.
+func (d *Deliveries) Lost(address string, now time.Time) []*sagazpb.Command {
 	return d.take(func(f delivery) bool { return f.address == address }, now)
 }
 
-// forget drops what a shard has under way that is no longer here, and expire what nobody waits for any more.
-func (d *deliveries) forget(shard int) {
+// Forget drops what a shard has under way that is no longer here.
+func (d *Deliveries) Forget(shard int) {
 	d.take(func(f delivery) bool { return f.command.Shard == uint32(shard) }, time.Time{})
 }
 
-func (d *deliveries) expire(now time.Time) {
+// Expire drops what nobody waits for any more.
+func (d *Deliveries) Expire(now time.Time) {
 	d.take(func(f delivery) bool { return !f.until.After(now) }, now)
 }
 
-func (d *deliveries) take(which func(delivery) bool, now time.Time) []*sagazpb.Command {
+func (d *Deliveries) take(which func(delivery) bool, now time.Time) []*sagazpb.Command {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var commands []*sagazpb.Command
@@ -100,5 +112,5 @@ func (d *deliveries) take(which func(delivery) bool, now time.Time) []*sagazpb.C
 			commands = append(commands, repeat(f.command, left))
 		}
 	}
-	return commands
+	return inOrder(commands)
 }

@@ -136,7 +136,7 @@ func (rt *Runtime) reply(r *sagazpb.Reply) {
 		rt.pass(r)
 		return
 	}
-	rt.deliveries.settled(r)
+	rt.deliveries.Settled(r)
 }
 
 // pass sends a reply on to the member that its saga's shard has moved to. Without one it is dropped: the next owner asks again.
@@ -162,7 +162,7 @@ func (rt *Runtime) sendAway(c *sagazpb.Command) bool {
 	if !ok {
 		return false
 	}
-	rt.deliveries.sent(host.Address, c, rt.cfg.Clock.Now())
+	rt.deliveries.Sent(host.Address, c, rt.cfg.Clock.Now())
 	rt.system.Root.Send(actor.NewPID(host.Address, kind), c)
 	return true
 }

@@ -60,7 +60,7 @@ type Runtime struct {
 	client       *client
 	open         *openShards
 	recovery     *recovery
-	deliveries   *deliveries
+	deliveries   *Deliveries
 	participants map[string]*actor.PID
 	servers      []*Server
 	loads        chan struct{} // bounds concurrent loads
@@ -97,7 +97,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 		goroutines:   goroutines,
 		dispatcher:   newDispatcher(goroutines, stalled),
 		open:         newOpenShards(cfg.Store.Shards()),
-		deliveries:   newDeliveries(),
+		deliveries:   NewDeliveries(),
 	}
 	rt.recovery, rt.client = newRecovery(rt), newClient(rt.system)
 	rt.unobserve = rt.observe()

@@ -57,14 +57,14 @@ func (rt *Runtime) closeShard(shard int, done func()) {
 		done()
 		return
 	}
-	rt.deliveries.forget(shard)
+	rt.deliveries.Forget(shard)
 	rt.system.Root.Send(pid, &closeShard{done: done})
 }
 
 // dropShard stops a shard at once.
 func (rt *Runtime) dropShard(shard int) {
 	rt.recovery.remove(shard)
-	rt.deliveries.forget(shard)
+	rt.deliveries.Forget(shard)
 	if pid := rt.open.remove(shard); pid != nil {
 		rt.system.Root.Stop(pid)
 	}

@@ -23,7 +23,8 @@ type Directory struct {
 	now      func() time.Time
 }
 
-func newDirectory(now func() time.Time) *Directory {
+// NewDirectory makes one that knows nobody.
+func NewDirectory(now func() time.Time) *Directory {
 	d := &Directory{suspects: map[string]time.Time{}, now: now}
 	d.current.Store(&persistence.View{})
 	return d
@@ -31,6 +32,9 @@ func newDirectory(now func() time.Time) *Directory {
 
 // View returns what the member saw last. It must not be changed.
 func (d *Directory) View() *persistence.View { return d.current.Load() }
+
+// Show replaces what is seen. v must not be changed afterwards.
+func (d *Directory) Show(v *persistence.View) { d.current.Store(v) }
 
 // Owner returns the member that a shard's messages go to. false: nobody's that is known to be alive and reachable.
 func (d *Directory) Owner(shard int) (*persistence.Peer, bool) {
@@ -90,14 +94,16 @@ func (d *Directory) suspect(address string) bool {
 	return ok
 }
 
-func (d *Directory) terminated(address string) {
+// Terminated says that a connection broke.
+func (d *Directory) Terminated(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.suspects[address] = d.now().Add(suspicion)
 	d.trouble.Store(int32(len(d.suspects)))
 }
 
-func (d *Directory) connected(address string) {
+// Connected says that a connection was made.
+func (d *Directory) Connected(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clearLocked(address)

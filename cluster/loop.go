@@ -173,7 +173,7 @@ func (l *loop) see(v persistence.View) {
 func (l *loop) publish() {
 	v := l.view
 	v.Owners = slices.Clone(v.Owners)
-	l.directory.current.Store(&v)
+	l.directory.Show(&v)
 }
 
 func (l *loop) move(shards []int, owner int64) {
@@ -308,12 +308,12 @@ func (l *loop) lose() {
 func (m *Member) onEvent(event any) {
 	switch e := event.(type) {
 	case *remote.EndpointTerminatedEvent:
-		m.directory.terminated(e.Address)
+		m.directory.Terminated(e.Address)
 		m.lookup.terminated(e.Address)
 		if m.opts.Terminated != nil {
 			m.opts.Terminated(e.Address)
 		}
 	case *remote.EndpointConnectedEvent:
-		m.directory.connected(e.Address)
+		m.directory.Connected(e.Address)
 	}
 }

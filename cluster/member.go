@@ -94,7 +94,7 @@ var _ protocluster.ClusterProvider = (*Member)(nil)
 // NewMember makes a member. It joins when Proto.Actor starts it.
 func NewMember(opts Options) *Member {
 	m := &Member{
-		opts: opts.withDefaults(), directory: newDirectory(time.Now), mail: make(chan any, 1024),
+		opts: opts.withDefaults(), directory: NewDirectory(time.Now), mail: make(chan any, 1024),
 		closed: closedShards{wake: make(chan struct{}, 1)}, lost: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	m.lookup = newLookup(m)

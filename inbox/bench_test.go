@@ -69,7 +69,7 @@ func BenchmarkMessageMiddlewareDuplicate(b *testing.B) {
 }
 
 // openMessages makes an inbox that knows one message.
-func openMessages(b *testing.B) (*pgxpool.Pool, messageID) {
+func openMessages(b *testing.B) (*pgxpool.Pool, MessageID) {
 	pool := openPool(b)
 	require.NoError(b, Migrate(b.Context(), pool))
 	id, err := newMessageID("billing", idOf(time.Now()))

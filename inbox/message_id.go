@@ -25,21 +25,21 @@ var (
 	ErrExpired = errors.New("inbox: the message is outside of the window")
 )
 
-// messageID is a message's id, seen through how it is kept. A UUIDv7 tells its time, and is kept with those of its day; any other text is foreign, and kept apart.
-type messageID struct {
+// MessageID is a message's id, seen through how it is kept; two are equal if their texts are. A UUIDv7 tells its time, and is kept with those of its day; any other text is foreign, and kept apart.
+type MessageID struct {
 	text string
 	v7   bool
 	uuid uuid.UUID
 }
 
-func newMessageID(consumer, id string) (messageID, error) {
+func newMessageID(consumer, id string) (MessageID, error) {
 	switch {
 	case consumer == "" || len(consumer) > maxConsumerBytes || !isText(consumer):
-		return messageID{}, fmt.Errorf("%w: the consumer %.40q is not 1–%d bytes of UTF-8 without NUL", ErrID, consumer, maxConsumerBytes)
+		return MessageID{}, fmt.Errorf("%w: the consumer %.40q is not 1–%d bytes of UTF-8 without NUL", ErrID, consumer, maxConsumerBytes)
 	case id == "" || len(id) > maxIDBytes || !isText(id):
-		return messageID{}, fmt.Errorf("%w: the message id %.40q is not 1–%d bytes of UTF-8 without NUL (consumer %s)", ErrID, id, maxIDBytes, consumer)
+		return MessageID{}, fmt.Errorf("%w: the message id %.40q is not 1–%d bytes of UTF-8 without NUL (consumer %s)", ErrID, id, maxIDBytes, consumer)
 	}
-	m := messageID{text: id}
+	m := MessageID{text: id}
 	if len(id) == 36 { // other spellings of a UUID are somebody else's ids
 		if u, err := uuid.Parse(id); err == nil && u.Version() == 7 {
 			m.uuid, m.v7 = u, true
@@ -52,7 +52,7 @@ func newMessageID(consumer, id string) (messageID, error) {
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // madeAt is the time in a UUIDv7.
-func (m messageID) madeAt() time.Time {
+func (m MessageID) madeAt() time.Time {
 	ms := int64(0)
 	for _, b := range m.uuid[:6] {
 		ms = ms<<8 | int64(b)
@@ -72,6 +72,6 @@ func bound(at time.Time) uuid.UUID {
 }
 
 // expired says which message it is and when it was made.
-func expired(consumer string, id messageID) error {
+func expired(consumer string, id MessageID) error {
 	return fmt.Errorf("%w: message %s for consumer %s was made at %s", ErrExpired, id.text, consumer, id.madeAt().Format(time.RFC3339))
 }

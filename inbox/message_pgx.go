@@ -8,7 +8,7 @@ import (
 // pgxMessages implements messages with pgx.
 type pgxMessages struct{ q pgxQuerier }
 
-func (m pgxMessages) insert(ctx context.Context, consumer string, id messageID) (bool, error) {
+func (m pgxMessages) Insert(ctx context.Context, consumer string, id MessageID) (bool, error) {
 	query, key := postgresMessages.insert(id)
 	tag, err := m.q.Exec(ctx, query, consumer, key)
 	if id.v7 && isNoPartition(err) {
@@ -17,7 +17,7 @@ func (m pgxMessages) insert(ctx context.Context, consumer string, id messageID) 
 	return tag.RowsAffected() == 1, err
 }
 
-func (m pgxMessages) known(ctx context.Context, consumer string, id messageID) (known bool, err error) {
+func (m pgxMessages) known(ctx context.Context, consumer string, id MessageID) (known bool, err error) {
 	query, key := postgresMessages.known(id)
 	err = m.q.QueryRow(ctx, query, consumer, key).Scan(&known)
 	return known, err

@@ -76,14 +76,14 @@ func (d Dialect) messages() *messageStatements {
 	return &postgresMessages
 }
 
-func (s *messageStatements) insert(id messageID) (query string, key any) {
+func (s *messageStatements) insert(id MessageID) (query string, key any) {
 	if id.v7 {
 		return s.insertDated, [16]byte(id.uuid)
 	}
 	return s.insertForeign, id.text
 }
 
-func (s *messageStatements) known(id messageID) (query string, key any) {
+func (s *messageStatements) known(id MessageID) (query string, key any) {
 	if id.v7 {
 		return s.knownDated, [16]byte(id.uuid)
 	}

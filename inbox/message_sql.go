@@ -10,7 +10,7 @@ type sqlMessages struct {
 	d Dialect
 }
 
-func (m sqlMessages) insert(ctx context.Context, consumer string, id messageID) (bool, error) {
+func (m sqlMessages) Insert(ctx context.Context, consumer string, id MessageID) (bool, error) {
 	if m.d == SQLite && id.v7 {
 		return m.insertDated(ctx, consumer, id)
 	}
@@ -23,7 +23,7 @@ func (m sqlMessages) insert(ctx context.Context, consumer string, id messageID) 
 }
 
 // insertDated judges the window by a floor that is a row, where there are no partitions.
-func (m sqlMessages) insertDated(ctx context.Context, consumer string, id messageID) (bool, error) {
+func (m sqlMessages) insertDated(ctx context.Context, consumer string, id MessageID) (bool, error) {
 	n, err := m.exec(ctx, sqliteMessages.insertDated, consumer, id.uuid.String(), id.madeAt().UnixMilli())
 	if err != nil || n == 1 {
 		return n == 1, err
@@ -38,7 +38,7 @@ func (m sqlMessages) insertDated(ctx context.Context, consumer string, id messag
 	return false, nil
 }
 
-func (m sqlMessages) known(ctx context.Context, consumer string, id messageID) (known bool, err error) {
+func (m sqlMessages) known(ctx context.Context, consumer string, id MessageID) (known bool, err error) {
 	query, key := m.d.messages().known(id)
 	err = m.q.QueryRowContext(ctx, query, consumer, text(key)).Scan(&known)
 	return known, err

@@ -61,7 +61,7 @@ func MiddlewareSQL(db *sql.DB, d Dialect, consumer string, o Options) message.Ha
 
 // database is what the middleware needs of one, whichever the driver.
 type database interface {
-	known(ctx context.Context, consumer string, id messageID) (bool, error)
+	known(ctx context.Context, consumer string, id MessageID) (bool, error)
 	// process runs fn once in a transaction that it puts into the context. The error of fn is wrapped in a handlerError.
 	process(ctx context.Context, consumer, id string, fn func(context.Context) error) (ran bool, err error)
 	maintain(ctx context.Context, window time.Duration) error
@@ -185,7 +185,7 @@ func MadeAt(m *message.Message) (time.Time, bool) {
 }
 
 // tooOld judges a foreign message; those of the others stand in partitions, which judge for themselves.
-func tooOld(m *message.Message, id messageID, window time.Duration) error {
+func tooOld(m *message.Message, id MessageID, window time.Duration) error {
 	at, ok := MadeAt(m)
 	if id.v7 || !ok || time.Since(at) < window {
 		return nil

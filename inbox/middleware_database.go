@@ -12,7 +12,7 @@ import (
 // pgxDatabase implements database with pgx.
 type pgxDatabase struct{ pool *pgxpool.Pool }
 
-func (d pgxDatabase) known(ctx context.Context, consumer string, id messageID) (bool, error) {
+func (d pgxDatabase) known(ctx context.Context, consumer string, id MessageID) (bool, error) {
 	return pgxMessages{d.pool}.known(ctx, consumer, id)
 }
 
@@ -34,7 +34,7 @@ type sqlDatabase struct {
 	dialect Dialect
 }
 
-func (d sqlDatabase) known(ctx context.Context, consumer string, id messageID) (bool, error) {
+func (d sqlDatabase) known(ctx context.Context, consumer string, id MessageID) (bool, error) {
 	return sqlMessages{d.db, d.dialect}.known(ctx, consumer, id)
 }
 

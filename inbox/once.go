@@ -16,7 +16,7 @@ import (
 //
 // An error rolls tx back: nothing is recorded. tx must be READ COMMITTED, which is Postgres' default; Migrate makes the tables.
 func Once(ctx context.Context, tx pgx.Tx, consumer, id string, fn func(context.Context) error) (ran bool, err error) {
-	ran, err = once(ctx, pgxMessages{tx}, consumer, id, fn)
+	ran, err = OnceIn(ctx, pgxMessages{tx}, consumer, id, fn)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
@@ -30,26 +30,26 @@ func OnceSQL(ctx context.Context, tx *sql.Tx, d Dialect, consumer, id string, fn
 	if err := d.validate(); err != nil {
 		return false, err
 	}
-	ran, err = once(ctx, sqlMessages{tx, d}, consumer, id, fn)
+	ran, err = OnceIn(ctx, sqlMessages{tx, d}, consumer, id, fn)
 	if err != nil {
 		_ = tx.Rollback()
 	}
 	return ran, err
 }
 
-// messages are the tables of processed messages, seen through a transaction or, for look-ups, a pool.
-type messages interface {
-	// insert records a message unless it is recorded. It waits for a transaction that is recording the same. ErrExpired.
-	insert(ctx context.Context, consumer string, id messageID) (inserted bool, err error)
-	known(ctx context.Context, consumer string, id messageID) (bool, error)
+// Messages are the tables of processed messages, seen through a transaction.
+type Messages interface {
+	// Insert records a message unless it is recorded. It waits for a transaction that is recording the same. ErrExpired.
+	Insert(ctx context.Context, consumer string, id MessageID) (inserted bool, err error)
 }
 
-func once(ctx context.Context, m messages, consumer, id string, fn func(context.Context) error) (ran bool, err error) {
+// OnceIn is Once for tables of one's own.
+func OnceIn(ctx context.Context, m Messages, consumer, id string, fn func(context.Context) error) (ran bool, err error) {
 	key, err := newMessageID(consumer, id)
 	if err != nil {
 		return false, err
 	}
-	inserted, err := m.insert(ctx, consumer, key)
+	inserted, err := m.Insert(ctx, consumer, key)
 	if err != nil {
 		return false, fmt.Errorf("inbox: record message %s for consumer %s: %w", id, consumer, err)
 	}

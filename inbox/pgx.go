@@ -35,7 +35,7 @@ func HandlePgx(ctx context.Context, pool *pgxpool.Pool, c Command, fn func(ctx c
 		_ = tx.Rollback(ctx) // a connection that cannot roll back is closed, which does the same
 	}()
 
-	verdict, commit, err := claim(ctx, pgxRecords{tx}, c, func() ([]byte, error) { return fn(ctx, tx) })
+	verdict, commit, err := Claim(ctx, pgxRecords{tx}, c, func() ([]byte, error) { return fn(ctx, tx) })
 	if err != nil || !commit {
 		return verdict, err
 	}
@@ -54,21 +54,21 @@ type pgxQuerier interface {
 // pgxRecords implements records with pgx.
 type pgxRecords struct{ q pgxQuerier }
 
-func (r pgxRecords) insert(ctx context.Context, participant, key string, outcome Outcome) (bool, error) {
+func (r pgxRecords) Insert(ctx context.Context, participant, key string, outcome Outcome) (bool, error) {
 	tag, err := r.q.Exec(ctx, Postgres.statements().insert, participant, key, int16(outcome))
 	return tag.RowsAffected() == 1, err
 }
 
-func (r pgxRecords) find(ctx context.Context, participant, key string) (record, error) {
-	var row record
-	err := r.q.QueryRow(ctx, Postgres.statements().find, participant, key).Scan((*int16)(&row.outcome), &row.reply)
+func (r pgxRecords) Find(ctx context.Context, participant, key string) (Record, error) {
+	var row Record
+	err := r.q.QueryRow(ctx, Postgres.statements().find, participant, key).Scan((*int16)(&row.Outcome), &row.Reply)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return record{}, nil
+		return Record{}, nil
 	}
 	return row, err
 }
 
-func (r pgxRecords) setReply(ctx context.Context, participant, key string, reply []byte) error {
+func (r pgxRecords) SetReply(ctx context.Context, participant, key string, reply []byte) error {
 	_, err := r.q.Exec(ctx, Postgres.statements().setReply, participant, key, reply)
 	return err
 }

@@ -27,7 +27,7 @@ func HandleSQL(ctx context.Context, db *sql.DB, d Dialect, c Command, fn func(ct
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 
-	verdict, commit, err := claim(ctx, sqlRecords{tx, d.statements()}, c, func() ([]byte, error) { return fn(ctx, tx) })
+	verdict, commit, err := Claim(ctx, sqlRecords{tx, d.statements()}, c, func() ([]byte, error) { return fn(ctx, tx) })
 	if err != nil || !commit {
 		return verdict, err
 	}
@@ -49,7 +49,7 @@ type sqlRecords struct {
 	s *statements
 }
 
-func (r sqlRecords) insert(ctx context.Context, participant, key string, outcome Outcome) (bool, error) {
+func (r sqlRecords) Insert(ctx context.Context, participant, key string, outcome Outcome) (bool, error) {
 	result, err := r.q.ExecContext(ctx, r.s.insert, participant, key, int64(outcome))
 	if err != nil {
 		return false, err
@@ -58,16 +58,16 @@ func (r sqlRecords) insert(ctx context.Context, participant, key string, outcome
 	return n == 1, err
 }
 
-func (r sqlRecords) find(ctx context.Context, participant, key string) (record, error) {
-	var row record
-	err := r.q.QueryRowContext(ctx, r.s.find, participant, key).Scan(&row.outcome, &row.reply)
+func (r sqlRecords) Find(ctx context.Context, participant, key string) (Record, error) {
+	var row Record
+	err := r.q.QueryRowContext(ctx, r.s.find, participant, key).Scan(&row.Outcome, &row.Reply)
 	if errors.Is(err, sql.ErrNoRows) {
-		return record{}, nil
+		return Record{}, nil
 	}
 	return row, err
 }
 
-func (r sqlRecords) setReply(ctx context.Context, participant, key string, reply []byte) error {
+func (r sqlRecords) SetReply(ctx context.Context, participant, key string, reply []byte) error {
 	_, err := r.q.ExecContext(ctx, r.s.setReply, participant, key, reply)
 	return err
 }

@@ -30,17 +30,11 @@ type Checkpointer struct {
 	done   chan struct{}
 
 	mu      sync.Mutex
-	waiting map[string]*snapshot
-	order   []string
+	waiting *Snapshots
 	writing bool
 	behind  time.Time // since when something waits without anything being written; zero: nothing waits
 	stopped error     // why nothing is taken any more: ErrClosed, or ErrFenced
 	idle    []chan struct{}
-}
-
-type snapshot struct {
-	saga Saga
-	done []func()
 }
 
 // NewCheckpointer starts a checkpointer on a store that a member has joined.
@@ -57,7 +51,7 @@ func NewCheckpointer(store Store, opts CheckpointerOptions) *Checkpointer {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Checkpointer{
 		store: store, opts: opts, ctx: ctx, cancel: cancel,
-		full: make(chan struct{}, 1), done: make(chan struct{}), waiting: map[string]*snapshot{},
+		full: make(chan struct{}, 1), done: make(chan struct{}), waiting: NewSnapshots(),
 	}
 	go c.run()
 	return c
@@ -71,19 +65,11 @@ func (c *Checkpointer) Submit(s Saga, done func()) bool {
 		c.mu.Unlock()
 		return false
 	}
-	w := c.waiting[s.ID]
-	if w == nil {
-		w = &snapshot{saga: s}
-		c.waiting[s.ID] = w
-		c.order = append(c.order, s.ID)
-		if c.behind.IsZero() {
-			c.behind = time.Now()
-		}
-	} else if s.Version >= w.saga.Version {
-		w.saga = s
+	if c.waiting.Len() == 0 && c.behind.IsZero() {
+		c.behind = time.Now()
 	}
-	w.done = append(w.done, done)
-	full := len(c.order) >= c.opts.MaxRows
+	c.waiting.Add(s, done)
+	full := c.waiting.Len() >= c.opts.MaxRows
 	c.mu.Unlock()
 	if full {
 		c.kick()
@@ -102,10 +88,10 @@ func (c *Checkpointer) kick() {
 func (c *Checkpointer) Lag() (snapshots int, lag time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.order) == 0 && !c.writing {
+	if c.waiting.Len() == 0 && !c.writing {
 		return 0, 0
 	}
-	return len(c.order), time.Since(c.behind)
+	return c.waiting.Len(), time.Since(c.behind)
 }
 
 // wrote notes that a batch is durable.
@@ -114,7 +100,7 @@ func (c *Checkpointer) wrote(rows int, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.behind = time.Time{}
-	if len(c.order) > 0 {
+	if c.waiting.Len() > 0 {
 		c.behind = time.Now()
 	}
 }
@@ -122,7 +108,7 @@ func (c *Checkpointer) wrote(rows int, took time.Duration) {
 // Flush waits until everything that was submitted is durable, or ctx ends. ErrFenced and ErrClosed say that some of it never will be.
 func (c *Checkpointer) Flush(ctx context.Context) error {
 	c.mu.Lock()
-	if len(c.order) == 0 && !c.writing {
+	if c.waiting.Len() == 0 && !c.writing {
 		c.mu.Unlock()
 		return nil
 	}
@@ -177,32 +163,25 @@ func (c *Checkpointer) run() {
 	}
 }
 
-func (c *Checkpointer) take() []*snapshot {
+func (c *Checkpointer) take() []*Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(len(c.order), c.opts.MaxRows)
-	c.writing = n > 0
-	if n == 0 {
+	batch := c.waiting.Take(c.opts.MaxRows)
+	c.writing = len(batch) > 0
+	if !c.writing {
 		for _, idle := range c.idle {
 			close(idle)
 		}
 		c.idle = nil
-		return nil
 	}
-	batch := make([]*snapshot, n)
-	for i, id := range c.order[:n] {
-		batch[i] = c.waiting[id]
-		delete(c.waiting, id)
-	}
-	c.order = append(c.order[:0], c.order[n:]...)
 	return batch
 }
 
 // write repeats until the snapshots are durable; false when that will not happen any more.
-func (c *Checkpointer) write(batch []*snapshot) bool {
+func (c *Checkpointer) write(batch []*Snapshot) bool {
 	rows := make([]Saga, len(batch))
 	for i, s := range batch {
-		rows[i] = s.saga
+		rows[i] = s.Saga
 	}
 	backoff, failing := initialBackoff, false
 	for {
@@ -232,7 +211,7 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 		backoff = min(2*backoff, time.Second)
 	}
 	for _, s := range batch {
-		for _, done := range s.done {
+		for _, done := range s.Done {
 			done()
 		}
 	}
@@ -240,9 +219,9 @@ func (c *Checkpointer) write(batch []*snapshot) bool {
 }
 
 // writeOneByOne keeps a snapshot that the store refuses from holding up the others. It is given up: the journal still has what it would cover.
-func (c *Checkpointer) writeOneByOne(batch []*snapshot, refusal error) bool {
+func (c *Checkpointer) writeOneByOne(batch []*Snapshot, refusal error) bool {
 	if len(batch) == 1 {
-		c.opts.Logger.Error("the store refused a snapshot", "saga", batch[0].saga.ID, "error", refusal)
+		c.opts.Logger.Error("the store refused a snapshot", "saga", batch[0].Saga.ID, "error", refusal)
 		return true
 	}
 	for i := range batch {

@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -47,7 +46,7 @@ type Committer struct {
 
 	// Of the goroutine alone.
 	spare   []Op
-	batcher batcher
+	batches *Batches
 	offered []messages.Outgoing
 }
 
@@ -55,12 +54,6 @@ type Committer struct {
 func NewCommitter(store Store, opts CommitterOptions) *Committer {
 	if opts.QueueOps <= 0 {
 		opts.QueueOps = 65_536
-	}
-	if opts.MaxBatchOps <= 0 {
-		opts.MaxBatchOps = 4_096
-	}
-	if opts.MaxBatchBytes <= 0 {
-		opts.MaxBatchBytes = 8 << 20
 	}
 	if opts.MaxBackoff <= 0 {
 		opts.MaxBackoff = time.Second
@@ -76,7 +69,7 @@ func NewCommitter(store Store, opts CommitterOptions) *Committer {
 		opts: opts, ctx: ctx, cancel: cancel,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		sender:  sender{store: store, ctx: ctx, timeout: opts.CommitTimeout, maxBackoff: opts.MaxBackoff, logger: opts.Logger, metrics: opts.Metrics},
-		batcher: batcher{maxOps: opts.MaxBatchOps, maxBytes: opts.MaxBatchBytes, sagas: map[string]bool{}},
+		batches: NewBatches(opts.MaxBatchOps, opts.MaxBatchBytes),
 	}
 	go c.run()
 	return c
@@ -156,10 +149,13 @@ func (c *Committer) run() {
 				return
 			}
 		}
-		for len(ops) > 0 {
-			n := c.batcher.fill(ops)
-			c.commit(ops[:n])
-			ops = c.batcher.takeLater(ops[n:])
+		c.batches.Take(ops)
+		for b := c.batches.Next(); b != nil; b = c.batches.Next() {
+			duplicates, err := c.sender.send(b)
+			if err == nil {
+				c.offer(b)
+			}
+			c.settled(c.batches.Written(duplicates, err))
 		}
 	}
 }
@@ -174,12 +170,10 @@ func (c *Committer) take() []Op {
 	return ops
 }
 
-// send writes the batch and hands its messages to whoever sends them.
-func (c *Committer) send() (duplicates []int, err error) {
-	b := &c.batcher.batch
-	duplicates, err = c.sender.send(b)
-	if err != nil || len(b.Outgoing) == 0 || c.opts.Offer == nil {
-		return duplicates, err
+// offer hands the messages of a committed batch to whoever sends them.
+func (c *Committer) offer(b *Batch) {
+	if len(b.Outgoing) == 0 || c.opts.Offer == nil {
+		return
 	}
 	c.offered = c.offered[:0]
 	for i := range b.Outgoing {
@@ -188,52 +182,6 @@ func (c *Committer) send() (duplicates []int, err error) {
 	c.opts.Offer(c.offered)
 	clear(c.offered)
 	clear(b.Outgoing)
-	return duplicates, nil
-}
-
-// commit writes the batch and answers its ops (those put off have no Waiter here).
-func (c *Committer) commit(ops []Op) {
-	duplicates, err := c.send()
-	if err != nil && c.batcher.size() > 1 && (errors.Is(err, ErrConflict) || rejected(err)) {
-		c.oneByOne(ops)
-		return
-	}
-	answered, start := 0, 0
-	for i := range ops {
-		op := &ops[i]
-		if op.Done == nil {
-			continue
-		}
-		verdict := err
-		if op.Start != nil {
-			if err == nil && len(duplicates) > 0 && duplicates[0] == start {
-				verdict, duplicates = ErrDuplicate, duplicates[1:]
-			}
-			start++
-		}
-		op.Done.Committed(verdict)
-		answered++
-	}
-	clear(ops)
-	c.settled(answered)
-}
-
-// oneByOne commits each op alone, so that only the one that cannot be committed loses.
-func (c *Committer) oneByOne(ops []Op) {
-	for i := range ops {
-		op := &ops[i]
-		if op.Done == nil {
-			continue
-		}
-		c.batcher.alone(op)
-		duplicates, err := c.send()
-		if err == nil && len(duplicates) > 0 {
-			err = ErrDuplicate
-		}
-		op.Done.Committed(err)
-		*op = Op{}
-		c.settled(1)
-	}
 }
 
 // settled counts ops that have been answered.
@@ -241,7 +189,7 @@ func (c *Committer) settled(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting -= n
-	if c.waiting > 0 {
+	if n == 0 || c.waiting > 0 {
 		return
 	}
 	for _, idle := range c.idle {

@@ -40,12 +40,12 @@ func (s *sender) send(b *Batch) (duplicates []int, err error) {
 		duplicates, err := s.store.Commit(ctx, b)
 		cancel()
 		s.metrics.Commit(len(b.Starts)+len(b.Entries), outcomeOf(err), time.Since(begun))
-		if known(err) {
+		if verdict, isKnown := Outcome(err); isKnown {
 			s.setOutage(nil)
-			if errors.Is(err, ErrFenced) {
-				s.fence = err
+			if errors.Is(verdict, ErrFenced) {
+				s.fence = verdict
 			}
-			return duplicates, err
+			return duplicates, verdict
 		}
 		if s.ctx.Err() != nil {
 			return nil, ErrClosed

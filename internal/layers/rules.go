@@ -18,15 +18,16 @@ type room struct {
 var rooms = []room{
 	{path: "messages"},
 	{path: "internal/panics"}, // a leaf: how a panic of user code becomes an error
+	{path: "internal/mutant"}, // a leaf: bugs planted in builds with a tag of their own
 	{path: "telemetry"},       // a leaf: whoever works says so there
 	{path: "internal/plan", imports: []string{"messages"}},
 	{path: "internal/topics", imports: []string{"messages"}},
-	{path: "internal/machine", imports: []string{"messages", "internal/plan"}},
-	{path: "persistence", imports: []string{"messages", "internal/plan", "internal/machine", "telemetry"}},
-	{path: "cluster", imports: []string{"messages", "internal/panics", "persistence", "telemetry"}},
-	{path: "actors", imports: []string{"messages", "internal/plan", "internal/topics", "internal/machine", "internal/panics", "persistence", "cluster", "telemetry"}},
-	{path: "inbox", imports: []string{"messages", "telemetry"}},
-	{path: "transport", imports: []string{"messages", "telemetry"}},
+	{path: "internal/machine", imports: []string{"messages", "internal/mutant", "internal/plan"}},
+	{path: "persistence", imports: []string{"messages", "internal/mutant", "internal/plan", "internal/machine", "telemetry"}},
+	{path: "cluster", imports: []string{"messages", "internal/mutant", "internal/panics", "persistence", "telemetry"}},
+	{path: "actors", imports: []string{"messages", "internal/mutant", "internal/plan", "internal/topics", "internal/machine", "internal/panics", "persistence", "cluster", "telemetry"}},
+	{path: "inbox", imports: []string{"messages", "internal/mutant", "telemetry"}},
+	{path: "transport", imports: []string{"messages", "internal/mutant", "telemetry"}},
 	// One room for each broker, so that a service links the client of its own alone; transport/brokers has all of them, for the command line.
 	{path: "transport/amqp", imports: []string{"transport"}},
 	{path: "transport/gochannel", imports: []string{"transport"}},
