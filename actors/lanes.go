@@ -28,6 +28,18 @@ func (cfg *Config) offer() func([]messages.Outgoing) {
 	return cfg.Outbox.Offer
 }
 
+// Reread implements Host.
+func (h sagaHost) Reread(shard int) {
+	if h.cfg.Outbox == nil {
+		return
+	}
+	unknown := []messages.Outgoing{{Lane: shard}} // without a position: it is found in the table
+	for _, g := range h.cfg.Gateways {
+		unknown = append(unknown, messages.Outgoing{Publisher: g.Publisher, Lane: shard})
+	}
+	h.cfg.Outbox.Offer(unknown)
+}
+
 func (rt *Runtime) openLane(shard int) {
 	if rt.cfg.Outbox != nil {
 		rt.cfg.Outbox.Open(shard)

@@ -69,12 +69,14 @@ func (t *Teller) Outgoing(p *plan.Plan, s *sagazpb.SagaState, shard int, events 
 	nth := 0 // of the events that one step, or the completion, emits
 	for i, e := range events {
 		var m message
+		if i > 0 && (e.Kind != events[i-1].Kind || e.Step != events[i-1].Step) {
+			nth = 0
+		}
 		switch e.Kind {
 		case sagazpb.EventKind_EVENT_KIND_STEP_EVENT_BUILT, sagazpb.EventKind_EVENT_KIND_SAGA_EVENT_BUILT:
 			m = emitted(p, e, nth)
 			nth++
 		default:
-			nth = 0
 			if m.kind = LifecycleEvents[e.Kind]; !t.Types[m.kind] {
 				continue
 			}

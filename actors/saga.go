@@ -28,6 +28,8 @@ type Host interface {
 	Load(id string, done func(*persistence.Record, error))
 	// Outgoing returns what leaves with the transition that led to s.
 	Outgoing(p *plan.Plan, s *sagazpb.SagaState, shard int, events []*sagazpb.Event) ([]messages.Outgoing, error)
+	// Reread says that a caller's transaction has stored messages of a shard, which nobody offered: they stand before whatever is committed next.
+	Reread(shard int)
 	// Send takes a command to its participant. When nobody can be asked, from is told.
 	Send(from Owner, c *sagazpb.Command)
 	Problem(text string, id string, err error)
@@ -221,12 +223,12 @@ func (s *Saga) onRequest(r *request) {
 	case r.GetAwait() != nil:
 		if machine.Ended(s.state) {
 			r.answer(s.outcome(r))
-			s.rest() // it may have been on its way out of memory
-			return
+		} else {
+			now := s.host.Moment().Now
+			s.awaited(now)
+			s.waiters = append(s.waiters, awaiter{request: *r, since: now})
 		}
-		now := s.host.Moment().Now
-		s.awaited(now)
-		s.waiters = append(s.waiters, awaiter{request: *r, since: now})
+		s.rest() // it may have been on its way out of memory, without an alarm
 	case r.GetOperate() != nil:
 		s.operate(r)
 	case r.GetDeliver() != nil:
@@ -238,6 +240,7 @@ func (s *Saga) operate(r *request) {
 	in, err := verb(r.GetOperate())
 	if err != nil {
 		s.refuse(r, sagazpb.Refusal_REFUSAL_INVALID, err.Error())
+		s.rest()
 		return
 	}
 	s.apply(r, in)

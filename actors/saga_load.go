@@ -66,6 +66,7 @@ func (s *Saga) restore(rec *persistence.Record) error {
 	machine.Resume(def.Plan, state, s.host.Moment().Now)
 	if !rec.Begun && !rec.Asleep {
 		s.snapshot(false) // so that the scan for sagas not begun does not find it again
+		s.host.Reread(s.tenant.Shard)
 	}
 	s.sendAll(machine.Sends(state, nil))
 	if machine.Unbuilt(state) && def.Builder != nil && !s.host.Halted() {

@@ -53,6 +53,10 @@ func (l *Leases) Decide(v *persistence.View) Work {
 			w.Yield = append(w.Yield, shard)
 			l.state[shard] = yielding
 			l.moves++
+		case state == 0 && owner == l.self && wanted != l.self: // a claim whose answer was lost, and the shard belongs elsewhere by now
+			w.Yield = append(w.Yield, shard)
+			l.state[shard] = yielding
+			l.moves++
 		case state == 0 && wanted == l.self && (owner == l.self || !alive[owner]):
 			w.Claim = append(w.Claim, shard)
 		}

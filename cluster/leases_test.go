@@ -117,6 +117,19 @@ func TestAClaimWhoseAnswerWasLostIsMadeAgain(t *testing.T) {
 	require.Empty(t, l.Claimed([]int{3}), "it is held already")
 }
 
+func TestAClaimWhoseAnswerWasLostIsGivenBackIfTheShardBelongsElsewhere(t *testing.T) {
+	t.Parallel()
+	table, one, two := &table{view(member(1))}, cluster.NewLeases(1), cluster.NewLeases(2)
+	table.claim(1, one.Decide(table.view).Claim)
+	table.view.Members = append(table.view.Members, member(2))
+	for range shards {
+		table.step(one, 1)
+		table.step(two, 2)
+	}
+	require.Equal(t, placement(table.view), table.view.Owners)
+	require.Len(t, two.Held(), shards-len(one.Held()))
+}
+
 // Members come, go, drain and look in any order; whenever that ends, every shard is held by exactly the member it belongs to.
 func TestLeasesSettleWhateverHappened(t *testing.T) {
 	t.Parallel()

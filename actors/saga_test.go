@@ -1,0 +1,117 @@
+package actors
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/plan"
+	"github.com/sagaz/sagaz/messages"
+	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/persistence"
+	"github.com/sagaz/sagaz/telemetry"
+)
+
+// stand is what a saga stands on in these tests: a host and an owner that note what is asked of them, in order.
+type stand struct {
+	now   time.Time
+	def   Definition
+	asked []string
+
+	wake time.Time
+}
+
+func (b *stand) Moment() machine.Moment                           { return machine.Moment{Now: b.now} }
+func (b *stand) Definition([]byte) (Definition, bool)             { return b.def, true }
+func (b *stand) Startable(*sagazpb.StartSaga) (Definition, error) { return b.def, nil }
+func (b *stand) Load(string, func(*persistence.Record, error))    { b.note("load") }
+func (b *stand) Reread(int)                                       { b.note("reread") }
+func (b *stand) Send(Owner, *sagazpb.Command)                     { b.note("send") }
+func (b *stand) Problem(string, string, error)                    { b.note("problem") }
+func (b *stand) IdleAfter() time.Duration                         { return time.Second }
+func (b *stand) Metrics() *telemetry.Metrics                      { return nil }
+func (b *stand) Tracer() *telemetry.Tracer                        { return nil }
+func (b *stand) Halted() bool                                     { return false }
+func (b *stand) Clustered() bool                                  { return false }
+func (b *stand) Committed(error)                                  {}
+func (b *stand) Tell(any)                                         {}
+func (b *stand) ToShard(any)                                      { b.note("let go") }
+func (b *stand) Wake(at time.Time)                                { b.wake = at }
+func (b *stand) note(what string)                                 { b.asked = append(b.asked, what) }
+
+func (b *stand) Commit(persistence.Op) error {
+	b.note("commit")
+	return nil
+}
+
+func (b *stand) Checkpoint(persistence.Saga, func()) {
+	b.note("snapshot")
+}
+
+func (b *stand) Outgoing(*plan.Plan, *sagazpb.SagaState, int, []*sagazpb.Event) ([]messages.Outgoing, error) {
+	return nil, nil
+}
+
+// waits makes a stored saga whose one step backs off until a minute from now.
+func waits(t *testing.T, begun bool) (*stand, *persistence.Record) {
+	t.Helper()
+	p, err := plan.New(plan.Plan{Name: "d", Version: 1, Steps: []plan.Step{{
+		Name: "a", Command: plan.Command{Participant: "p", Action: "x", Timeout: time.Second, MaxAttempts: 9, InitialBackoff: time.Minute, MaxBackoff: time.Minute},
+	}}})
+	require.NoError(t, err)
+	b := &stand{now: time.Unix(1_800_000_000, 0), def: Definition{Plan: p, Builder: nothing{}}}
+	state, _ := machine.Start(p, b.def.Builder, b.Moment(), machine.StartParams{ID: "s"})
+	if begun {
+		_, err = machine.Apply(p, state, b.def.Builder, b.Moment(), machine.Reply{Step: "a", Attempt: 1, Outcome: sagazpb.Outcome_OUTCOME_FAILED, Error: "no"})
+		require.NoError(t, err)
+	}
+	row, err := Row(state, 0)
+	require.NoError(t, err)
+	row.Begun = begun
+	return b, &persistence.Record{Saga: row}
+}
+
+// nothing builds empty commands.
+type nothing struct{}
+
+func (nothing) BuildCommand(*sagazpb.SagaState, int) ([]byte, bool, error) { return nil, false, nil }
+func (nothing) BuildCompensation(*sagazpb.SagaState, int) ([]byte, error)  { return nil, nil }
+func (nothing) BuildResult(*sagazpb.SagaState) ([]byte, error)             { return nil, nil }
+func (nothing) BuildEvent(*sagazpb.SagaState, int, int) ([]byte, error)    { return nil, nil }
+
+// Whoever asks how a saga ends while it falls asleep, or just after, keeps it in memory: the scan for sleepers leaves it alone then.
+func TestASagaThatIsAwaitedOnItsWayToSleepKeepsItsAlarm(t *testing.T) {
+	t.Parallel()
+	for name, early := range map[string]bool{"while its snapshot is written": true, "before it is let go": false} {
+		b, rec := waits(t, true)
+		s := MakeSaga(b, b, &Tenant{ID: "s"})
+		s.Recovered(rec)
+		b.now = b.now.Add(2 * time.Second)
+		s.Receive(Tick())
+		require.Equal(t, []string{"snapshot"}, b.asked, "it falls asleep")
+		require.True(t, b.wake.IsZero())
+		ask := &routed{msg: &request{SagaRequest: &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Await{Await: &sagazpb.AwaitSaga{SagaId: "s"}}}, answer: func(*sagazpb.SagaResponse) {}}}
+		if early {
+			s.Receive(ask)
+			s.Receive(&checkpointed{})
+		} else {
+			s.Receive(&checkpointed{})
+			s.Receive(ask)
+		}
+		require.False(t, b.wake.IsZero(), "%s: nobody would wake it", name)
+		b.now = b.now.Add(time.Hour)
+		s.Receive(Tick())
+		require.Contains(t, b.asked, "commit", name)
+	}
+}
+
+// What a caller's transaction stored stands in the outbox before the saga's next transition, and nobody has offered it.
+func TestTheOutboxIsReadBeforeASagaBeginsThatACallerInserted(t *testing.T) {
+	t.Parallel()
+	b, rec := waits(t, false)
+	s := MakeSaga(b, b, &Tenant{ID: "s"})
+	s.Recovered(rec)
+	require.Equal(t, []string{"snapshot", "reread", "send"}, b.asked)
+}
