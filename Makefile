@@ -31,6 +31,13 @@ setup: ## install what the tests need (Debian's postgresql) unless it is there
 test: setup ## run all tests with the race detector, against a throw-away Postgres
 	$(WITHPG) go test -race -timeout 15m $(TESTFLAGS) $(PKG)
 
+# How long `make sim` looks for seeds that break a promise, e.g. `make sim SIMFLAGS="-for 1h"`; `-seed N -trace` shows one run.
+SIMFLAGS ?= -for 60s
+
+.PHONY: sim
+sim: ## run whole clusters in virtual time, each from a seed, under faults of every kind
+	go run ./cmd/sagazsim $(SIMFLAGS)
+
 .PHONY: bench
 bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postgres and on SQLite
 	$(WITHPG) go run ./bench $(BENCHFLAGS)

@@ -45,6 +45,10 @@ var rooms = []room{
 	{path: "examples", imports: append(append([]string{"cli", "sagaztest"}, brokers...), aboveRoot...)},
 	// Help for tests: they stand beside the house.
 	{path: "internal/check"}, // imports nothing of the runtime that it judges
+	{path: "internal/sim", imports: []string{
+		"messages", "internal/check", "internal/mutant", "internal/plan", "internal/machine", "persistence", "cluster", "actors", "inbox", "transport", "telemetry",
+	}},
+	{path: "cmd/sagazsim", imports: []string{"internal/sim"}},
 	{path: "internal/testbroker"},
 	{path: "internal/testpg"},
 	{path: "internal/layers"},
