@@ -44,6 +44,13 @@ bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postg
 	$(WITHPG) go run ./bench/events
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
+# Flags of the torture, e.g. `make torture TORTUREFLAGS="-for 30m"`.
+TORTUREFLAGS ?=
+
+.PHONY: torture
+torture: setup ## hurt real processes, Postgres and a broker for 3 minutes, and check what is left
+	go run ./internal/torture $(TORTUREFLAGS)
+
 .PHONY: lint
 lint: ## check formatting and run the linters of .golangci.yml
 	$(TOOL) golangci-lint run ./...

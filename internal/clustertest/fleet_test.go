@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/cli"
 	"github.com/sagaz/sagaz/examples/demo"
+	"github.com/sagaz/sagaz/internal/rig"
 	"github.com/sagaz/sagaz/internal/testpg"
 )
 
@@ -182,7 +182,7 @@ func (m *member) info() *sagaz.MemberInfo {
 	v, err := m.f.look.Cluster(context.Background())
 	require.NoError(m.t, err)
 	for i := range v.Members {
-		if v.Members[i].Alive && strings.HasSuffix(v.Members[i].Name, fmt.Sprintf("/%d", m.cmd.Process.Pid)) {
+		if v.Members[i].Alive && strings.HasSuffix(v.Members[i].Name, fmt.Sprintf("/%d", m.PID())) {
 			return &v.Members[i]
 		}
 	}
@@ -250,14 +250,14 @@ func (f *fleet) load(flags ...string) *load {
 // more waits until so many more sagas have ended.
 func (l *load) more(n int) {
 	l.t.Helper()
-	goal := l.count("ended ") + n
+	goal := l.Count("ended ") + n
 	l.f.eventually(fmt.Sprintf("%d sagas have ended", goal), func() bool {
 		select {
-		case <-l.done:
-			require.Fail(l.t, "the load ended", l.log())
+		case <-l.Done():
+			require.Fail(l.t, "the load ended", l.Log())
 		default:
 		}
-		return l.count("ended ") >= goal
+		return l.Count("ended ") >= goal
 	})
 }
 
@@ -279,10 +279,10 @@ type report struct {
 // acknowledged has ended, the books balance, and every version of a saga was written by one writer.
 func (l *load) finish() report {
 	l.t.Helper()
-	require.NoError(l.t, l.stdin.Close())
-	require.Zero(l.t, l.exit(), l.log())
+	require.NoError(l.t, l.Stdin.Close())
+	require.Zero(l.t, l.exit(), l.Log())
 	var r report
-	require.NoError(l.t, json.Unmarshal([]byte(l.tail(1)[0]), &r))
+	require.NoError(l.t, json.Unmarshal([]byte(l.Tail(1)[0]), &r))
 	require.Empty(l.t, r.Failed)
 	require.Positive(l.t, r.Ended)
 	require.Equal(l.t, r.Acknowledged, r.Ended)
@@ -313,15 +313,10 @@ func (l *load) books(acknowledged int) {
 	require.Empty(l.t, problems)
 }
 
-// freeAddress returns a loopback address nobody listens on, below the range that outgoing connections take.
+// freeAddress returns a loopback address nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for port := 20000 + int(time.Now().UnixNano()/1000)%10000; ; port++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			require.NoError(t, l.Close())
-			return l.Addr().String()
-		}
-		require.Less(t, port, 32000, "no free port")
-	}
+	address, err := rig.FreeAddress()
+	require.NoError(t, err)
+	return address
 }

@@ -38,7 +38,7 @@ func TestWhoIsNotLetIn(t *testing.T) {
 	} {
 		p := f.launch(nil, c.flags...)
 		require.Equal(t, 1, p.exit(), name)
-		require.Contains(t, p.log(), c.says, name)
+		require.Contains(t, p.Log(), c.says, name)
 	}
 	require.Equal(t, 1, f.count(`SELECT count(*) FROM sagaz.members WHERE alive`))
 }
@@ -67,8 +67,8 @@ func TestMembersWithCertificates(t *testing.T) {
 		for over := elapsed(expiry); !over(); {
 			l.more(5)
 		}
-		require.Zero(t, s.count("started"), name)
-		s.kill()
+		require.Zero(t, s.Count("started"), name)
+		s.Kill()
 	}
 
 	// A new authority comes, and the old one goes: both are trusted while members have certificates of either.
@@ -153,9 +153,9 @@ func TestTwoVersionsSideBySide(t *testing.T) {
 	f.settled(newer)
 	whole := f.load("--walk", "2", "--concurrency", "8")
 	whole.await("started ")
-	f.eventually("eight have started", func() bool { return whole.count("started ") == 8 })
+	f.eventually("eight have started", func() bool { return whole.Count("started ") == 8 })
 	for i := range 8 {
-		require.Equal(t, 2, version(whole, whole.nth("started ", i)))
+		require.Equal(t, 2, version(whole, whole.Nth("started ", i)))
 	}
 
 	// A node of the old build comes back: shards with sagas of the new version stay where they are.
@@ -164,7 +164,7 @@ func TestTwoVersionsSideBySide(t *testing.T) {
 	v, err := f.look.Cluster(context.Background())
 	require.NoError(t, err)
 	for i := range 8 {
-		id := whole.prefix + whole.name(whole.nth("started ", i))
+		id := whole.prefix + whole.name(whole.Nth("started ", i))
 		require.Equal(t, newer.info().ID, v.Shards[v.ShardOf(id)].Member, "%s needs what the old build does not know", id)
 	}
 

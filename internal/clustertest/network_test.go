@@ -8,15 +8,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sagaz/sagaz/internal/rig"
 	"github.com/sagaz/sagaz/internal/testpg"
 )
 
 // behind starts a member that the others reach through a proxy.
-func (f *fleet) behind(flags ...string) (*member, *proxy) {
+func (f *fleet) behind(flags ...string) (*member, *rig.Proxy) {
 	f.t.Helper()
 	listen := freeAddress(f.t)
 	p := newProxy(f.t, listen)
-	return f.member(append(flags, "--listen", listen, "--advertise", p.addr())...), p
+	return f.member(append(flags, "--listen", listen, "--advertise", p.Addr())...), p
 }
 
 func TestBadConnectionsBetweenMembers(t *testing.T) {
@@ -30,12 +31,12 @@ func TestBadConnectionsBetweenMembers(t *testing.T) {
 	l := f.load()
 	l.more(30)
 
-	for _, p := range []*proxy{toHost, toNode} {
+	for _, p := range []*rig.Proxy{toHost, toNode} {
 		for name, bad := range map[string]func(){
-			"cut":         p.cut,
-			"half-closed": p.halfClose,
-			"slow":        func() { p.set(func() { p.delay = 30 * time.Millisecond }) },
-			"cut off":     func() { p.set(func() { p.refuse = true }); p.cut() },
+			"cut":         p.Cut,
+			"half-closed": p.HalfClose,
+			"slow":        func() { p.Set(rig.Weather{Delay: 30 * time.Millisecond}) },
+			"cut off":     func() { p.Set(rig.Weather{Refuse: true}); p.Cut() },
 		} {
 			t.Log(name)
 			bad()
@@ -44,13 +45,13 @@ func TestBadConnectionsBetweenMembers(t *testing.T) {
 			} else {
 				l.more(20)
 			}
-			p.set(func() { p.delay, p.refuse = 0, false })
+			p.Set(rig.Weather{})
 			l.more(20)
 		}
 	}
 	for _, m := range append(others, host, spare) {
 		require.NotNil(t, m.info(), "a bad network kills nobody")
-		require.NotContains(t, m.log(), "declared dead")
+		require.NotContains(t, m.Log(), "declared dead")
 	}
 	f.settled(others...)
 	l.finish()
@@ -62,11 +63,11 @@ func elapsed(d time.Duration) func() bool {
 }
 
 // through returns a DSN that leads through a proxy.
-func through(t *testing.T, dsn string, p *proxy) string {
+func through(t *testing.T, dsn string, p *rig.Proxy) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	require.NoError(t, err)
-	u.Host = p.addr()
+	u.Host = p.Addr()
 	return u.String()
 }
 
@@ -85,25 +86,25 @@ func TestAMemberLosesItsDatabase(t *testing.T) {
 	l.more(30)
 	first := alone.info()
 
-	p.cut() // for a moment: it connects again, and nothing happens to it
+	p.Cut() // for a moment: it connects again, and nothing happens to it
 	l.more(30)
 	require.Equal(t, first.ID, alone.info().ID)
 
-	p.set(func() { p.stall = true }) // bytes are held back: it is as good as dead, and believes itself alive
+	p.Set(rig.Weather{Stall: true}) // bytes are held back: it is as good as dead, and believes itself alive
 	f.settled(others...)
 	l.more(30)
-	p.set(func() { p.stall = false }) // now its late commits arrive
+	p.Set(rig.Weather{}) // now its late commits arrive
 	f.settled(all...)
 	l.more(30)
 	require.NotEqual(t, first.ID, alone.info().ID)
 
-	p.set(func() { p.refuse = true })
-	p.cut()
+	p.Set(rig.Weather{Refuse: true})
+	p.Cut()
 	f.settled(others...)
 	l.more(30)
-	p.set(func() { p.refuse = false })
+	p.Set(rig.Weather{})
 	f.settled(all...)
-	p.set(func() { p.delay = 20 * time.Millisecond })
+	p.Set(rig.Weather{Delay: 20 * time.Millisecond})
 	l.more(30)
 	l.finish()
 }
@@ -153,6 +154,6 @@ func (f *fleet) sameMembers(members ...*member) {
 	f.t.Helper()
 	require.Zero(f.t, f.count(`SELECT count(*) FROM sagaz.members WHERE NOT alive`), "nobody buries anybody")
 	for _, m := range members {
-		require.NotContains(f.t, m.log(), "declared dead")
+		require.NotContains(f.t, m.Log(), "declared dead")
 	}
 }

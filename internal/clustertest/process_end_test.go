@@ -15,8 +15,8 @@ func TestKilledMembers(t *testing.T) {
 	l := f.load()
 	l.more(50)
 
-	nodes[0].kill()
-	hosts[0].kill() // with commands in flight: they are sent again to the other
+	nodes[0].Kill()
+	hosts[0].Kill() // with commands in flight: they are sent again to the other
 	l.more(50)
 	f.settled(nodes[1:]...)
 	l.more(50)
@@ -39,7 +39,7 @@ func TestAMemberThatStoodStillComesBackAsAnother(t *testing.T) {
 	l.more(50)
 
 	require.NotEqual(t, before.ID, nodes[0].info().ID)
-	require.Contains(t, nodes[0].log(), "this member was declared dead")
+	require.Contains(t, nodes[0].Log(), "this member was declared dead")
 	require.Zero(t, f.count(`SELECT count(*) FROM sagaz.members WHERE id = $1 AND alive`, before.ID))
 	l.finish()
 }
@@ -110,7 +110,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	f.eventually("it drains", func() bool { i := m.info(); return i == nil || i.Draining })
 	m.signal(syscall.SIGTERM)
 	require.Equal(t, -1, m.exit(), "the signal ends it, not its drain")
-	l.kill()
+	l.Kill()
 }
 
 func TestAMemberWhoseClockIsWrong(t *testing.T) {
@@ -127,9 +127,9 @@ func TestAMemberWhoseClockIsWrong(t *testing.T) {
 		l.more(10)
 	}
 	for _, m := range []*member{ahead, behind, right} {
-		require.NotContains(t, m.log(), "declared dead", "ages are the database's")
+		require.NotContains(t, m.Log(), "declared dead", "ages are the database's")
 	}
-	ahead.kill() // what it wrote with its clock is carried on by the others' clocks
+	ahead.Kill() // what it wrote with its clock is carried on by the others' clocks
 	f.settled(behind, right)
 	l.more(30)
 	behind.drain()

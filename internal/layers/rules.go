@@ -49,6 +49,7 @@ var rooms = []room{
 		"messages", "internal/check", "internal/mutant", "internal/plan", "internal/machine", "persistence", "cluster", "actors", "inbox", "transport", "telemetry",
 	}},
 	{path: "cmd/sagazsim", imports: []string{"internal/sim"}},
+	{path: "internal/rig"},
 	{path: "internal/testbroker"},
 	{path: "internal/testpg"},
 	{path: "internal/layers"},

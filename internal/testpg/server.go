@@ -26,6 +26,7 @@ type Server struct {
 	bin  string // directory of initdb and postgres
 	dir  string // holds data, the socket and the log
 	port int
+	more Options
 	cred *syscall.Credential // nil: our own user
 	pid  int
 	done chan struct{} // closed when the postmaster has exited
@@ -37,11 +38,22 @@ var ErrNoBinaries = errors.New("no initdb and postgres in /usr/lib/postgresql/*/
 // Start makes a cluster under dir, which must exist, and returns once it accepts connections.
 // It listens on 127.0.0.1 and on a unix socket in dir, trusts everybody, and syncs to disk like a real one.
 func Start(ctx context.Context, dir string) (*Server, error) {
+	return StartWith(ctx, dir, Options{})
+}
+
+// Options are what makes a server differ from the usual one.
+type Options struct {
+	Settings []string // lines of postgresql.conf, e.g. "max_wal_size=512MB"
+	Env      []string // lines of its environment
+}
+
+// StartWith is Start with options.
+func StartWith(ctx context.Context, dir string, o Options) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir}
+	s := &Server{bin: bin, dir: dir, more: o}
 	if err := s.own(); err != nil {
 		return nil, err
 	}
@@ -71,6 +83,9 @@ func (s *Server) DSN() string {
 
 // Addr is the server's TCP address, for a proxy in front of it.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+// Done is closed when the postmaster has exited, whoever ended it. Restart makes a new one.
+func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Kill ends the postmaster and its backends with SIGKILL, as a crash of the machine would, and waits until they are gone.
 func (s *Server) Kill() {
@@ -153,9 +168,15 @@ func (s *Server) run(started chan<- error, done chan<- struct{}) {
 		return
 	}
 	defer log.Close()
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+s.dir,
-		"-c", "max_connections=200", "-c", "shared_buffers=128MB", "-c", "max_wal_size=2GB")
+	args := []string{
+		"-D", s.data(), "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + s.dir,
+		"-c", "max_connections=200", "-c", "shared_buffers=128MB", "-c", "max_wal_size=2GB",
+	}
+	for _, line := range s.more.Settings {
+		args = append(args, "-c", line)
+	}
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...)
+	cmd.Env = append(os.Environ(), s.more.Env...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	// A process group of its own keeps ctrl-C away from the server: whoever started it ends it, after the tests.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
