@@ -44,6 +44,15 @@ bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postg
 	$(WITHPG) go run ./bench/events
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
+# How long `make fuzz` looks at each decoder.
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## feed every decoder of foreign bytes with what it does not expect, one after the other
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort | while read -r dir target; do \
+		echo "== $$dir $$target"; go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
+
 # Flags of the torture, e.g. `make torture TORTUREFLAGS="-for 30m"`.
 TORTUREFLAGS ?=
 
