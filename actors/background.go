@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -90,21 +91,22 @@ func (b *background) retain(ctx context.Context) error {
 	return nil
 }
 
-// every runs a task in a rhythm. A failure is logged when it is news, not each time.
+// every runs a task in a rhythm, which it stretches by up to two fifths so that the members of a cluster do not ask all at once. A failure is logged when it is news, not each time.
 func (b *background) every(ctx context.Context, rhythm time.Duration, task func(context.Context) error) {
-	ticker := time.NewTicker(rhythm)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	failing := false
 	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
 		err := task(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
 			b.rt.cfg.Logger.Error("background work waits for the store", "error", err)
 		}
 		failing = err != nil
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
+		timer.Reset(rhythm + rand.N(2*rhythm/5))
 	}
 }

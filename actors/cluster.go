@@ -59,7 +59,6 @@ func (rt *Runtime) joinCluster(ctx context.Context) error {
 
 // onTerminated hears of broken connections.
 func (rt *Runtime) onTerminated(address string) {
-	rt.cfg.Logger.Warn("the connection to a member broke, or could not be made", "address", address)
 	rt.client.terminated(address)
 	select {
 	case rt.lostConnections <- address:

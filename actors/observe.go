@@ -12,8 +12,8 @@ import (
 	"github.com/sagaz/sagaz/telemetry"
 )
 
-// surveyEvery is how often a node looks at what is common to all: sagas that are stuck, members, the outbox.
-const surveyEvery = 5 * time.Second
+// surveyEvery is how often a node looks at what is common to all: sagas that are stuck, members, shards without an owner.
+const surveyEvery = 10 * time.Second
 
 // observe lets each scrape see what changes all the time, until stop is called.
 func (rt *Runtime) observe() (stop func()) {
@@ -42,29 +42,32 @@ func (b *background) look(ctx context.Context) error {
 		return err
 	}
 	m.SetStore(trouble.Asleep, trouble.Stuck, since(trouble.OldestAt, now))
+	if b.rt.member != nil {
+		seen := b.rt.member.Directory().View() // its heartbeat reads it every second
+		m.SetMembers(len(seen.Members))
+		m.SetShardsUnowned(count(seen.Owners, func(owner int64) bool { return owner == 0 }))
+		return nil
+	}
 	members, err := store.Members(ctx)
 	if err != nil {
 		return err
 	}
-	alive := 0
-	for _, member := range members {
-		if member.Alive {
-			alive++
-		}
-	}
-	m.SetMembers(alive)
+	m.SetMembers(count(members, func(member persistence.MemberRow) bool { return member.Alive }))
 	leases, err := store.Leases(ctx)
 	if err != nil {
 		return err
 	}
-	unowned := 0
-	for _, l := range leases {
-		if l.Member == 0 {
-			unowned++
+	m.SetShardsUnowned(count(leases, func(l persistence.Lease) bool { return l.Member == 0 }))
+	return nil
+}
+
+func count[T any](all []T, is func(T) bool) (n int) {
+	for _, one := range all {
+		if is(one) {
+			n++
 		}
 	}
-	m.SetShardsUnowned(unowned)
-	return nil
+	return n
 }
 
 func since(at, now time.Time) time.Duration {

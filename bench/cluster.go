@@ -29,14 +29,14 @@ func measureCluster(ctx context.Context, store string, m *meter, sagas, live, ro
 		return err
 	}
 	defer func() { _ = look.Close() }()
+	if err := idle(ctx, store, m.db, look); err != nil { // first: nothing is left to be written behind
+		return fmt.Errorf("idle members: %w", err)
+	}
 	if err := clustered(ctx, store, m, sagas, rounds); err != nil {
 		return fmt.Errorf("one node with and without a cluster: %w", err)
 	}
 	if err := spread(ctx, store, m, look, sagas, rounds); err != nil {
 		return fmt.Errorf("one and three nodes: %w", err)
-	}
-	if err := idle(ctx, store, m.db, look); err != nil {
-		return fmt.Errorf("idle members: %w", err)
 	}
 	if err := drains(ctx, store, look, rounds); err != nil {
 		return fmt.Errorf("a drain: %w", err)
@@ -82,36 +82,52 @@ func newMember(ctx context.Context, store string, sagas, concurrency int) (*subj
 	return running(ctx, node, modes[0], sagas, concurrency), nil
 }
 
-// spread compares one process with three that share the load and start sagas each: two thirds of the starts go to another process.
+// spread compares one node with three, in turns: once with all in the same processes, which start a share of the sagas each, so that two thirds of the
+// starts go to another process; and once with the participants and the caller in processes of their own, where every start and every command does.
 func spread(ctx context.Context, store string, m *meter, look *sagaz.Inspector, sagas, rounds int) error {
-	got := map[int][]figures{}
-	for range rounds {
-		for _, n := range []int{1, 3} {
-			f, err := start(ctx, store, look, slices.Repeat([]string{roleBoth}, n)...)
-			if err != nil {
-				return err
+	for _, apart := range []bool{false, true} {
+		got := map[int][]figures{}
+		for range rounds {
+			for _, n := range []int{1, 3} {
+				its, err := shared(ctx, store, m, look, n, apart, sagas)
+				if err != nil {
+					return err
+				}
+				got[n] = append(got[n], its)
 			}
-			before, err := m.read(ctx)
-			if err != nil {
-				return errors.Join(err, f.stop(ctx))
-			}
-			its, err := f.share(sagas, clusterLoad)
-			if err := errors.Join(err, f.stop(ctx)); err != nil {
-				return err
-			}
-			after, err := m.read(ctx)
-			if err != nil {
-				return err
-			}
-			its.pgCPU = after.since(before).pgCPU / time.Duration(sagas)
-			got[n] = append(got[n], its)
 		}
+		where := "each with participants and callers"
+		if apart {
+			where = "participants and callers apart"
+		}
+		one, three := medians(got[1]), medians(got[3])
+		fmt.Printf("\n1 node, %s: %.0f sagas/s, %.0f µs of Postgres a saga\n", where, one.perSecond, micros(one.pgCPU))
+		fmt.Printf("3 nodes, %s: %.0f sagas/s in total (%.0f%%), %.0f µs of Postgres a saga\n", where, three.perSecond, 100*three.perSecond/one.perSecond, micros(three.pgCPU))
 	}
-	one, three := medians(got[1]), medians(got[3])
-	fmt.Printf("\n1 process: %.0f sagas/s, %.0f µs of Go and %.0f µs of Postgres a saga\n", one.perSecond, micros(one.goCPU), micros(one.pgCPU))
-	fmt.Printf("3 processes, each starts a third: %.0f sagas/s in total (%.0f%%), %.0f µs of Go and %.0f µs of Postgres a saga\n",
-		three.perSecond, 100*three.perSecond/one.perSecond, micros(three.goCPU), micros(three.pgCPU))
 	return nil
+}
+
+// shared runs sagas on so many nodes.
+func shared(ctx context.Context, store string, m *meter, look *sagaz.Inspector, nodes int, apart bool, sagas int) (figures, error) {
+	open := func() (*fleet, error) { return start(ctx, store, look, slices.Repeat([]string{roleBoth}, nodes)...) }
+	if apart {
+		open = func() (*fleet, error) { return serve(ctx, store, look, nodes) }
+	}
+	f, err := open()
+	if err != nil {
+		return figures{}, err
+	}
+	before, err := m.read(ctx)
+	if err != nil {
+		return figures{}, errors.Join(err, f.stop(ctx))
+	}
+	its, err := f.share(ctx, sagas, clusterLoad)
+	if err != nil {
+		return figures{}, errors.Join(err, f.stop(ctx))
+	}
+	after, err := m.read(ctx)
+	its.pgCPU = after.since(before).pgCPU / time.Duration(sagas)
+	return its, errors.Join(err, f.stop(ctx))
 }
 
 // idle counts what members ask of the database when nobody asks anything of them.

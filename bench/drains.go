@@ -13,7 +13,7 @@ import (
 
 // drains prints what a drain, and then a join, under load does to the sagas that are under way.
 func drains(ctx context.Context, store string, look *sagaz.Inspector, rounds int) error {
-	f, err := serve(ctx, store, look)
+	f, err := serve(ctx, store, look, 3)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // failover kills one of three nodes, and prints how long it takes until others own its shards, new sagas run in each of them, and those that the
 // dead node had in memory are carried on.
 func failover(ctx context.Context, store string, db *pgx.Conn, look *sagaz.Inspector, live int) error {
-	f, err := serve(ctx, store, look)
+	f, err := serve(ctx, store, look, 3)
 	if err != nil {
 		return err
 	}

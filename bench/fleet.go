@@ -40,9 +40,9 @@ func start(ctx context.Context, store string, look *sagaz.Inspector, roles ...st
 	return f, nil
 }
 
-// serve starts three nodes beside a process with the participants, and joins them as a client. The last peer is a node.
-func serve(ctx context.Context, store string, look *sagaz.Inspector) (*fleet, error) {
-	f, err := start(ctx, store, look, roleParticipants, roleSagas, roleSagas, roleSagas)
+// serve starts nodes beside a process with the participants, and joins them as a client. The last peer is a node.
+func serve(ctx context.Context, store string, look *sagaz.Inspector, nodes int) (*fleet, error) {
+	f, err := start(ctx, store, look, append([]string{roleParticipants}, slices.Repeat([]string{roleSagas}, nodes)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,23 +68,23 @@ func (f *fleet) living() []*peer {
 	return slices.DeleteFunc(slices.Clone(f.peers), func(p *peer) bool { return p.ended })
 }
 
-// share lets each process run its part, all at once.
-func (f *fleet) share(sagas, concurrency int) (its figures, err error) {
-	prefix, n := unique("share"), len(f.peers)
-	got, errs := make([]answered, n), make([]error, n)
+// share lets the client run sagas, or else each process its part, all at once.
+func (f *fleet) share(ctx context.Context, sagas, concurrency int) (figures, error) {
+	prefix, begin := unique("share"), time.Now()
+	if f.client != nil {
+		_, err := runAll(ctx, f.client, prefix, false, sagas, concurrency)
+		return figures{perSecond: float64(sagas) / time.Since(begin).Seconds()}, err
+	}
+	n := len(f.peers)
+	errs := make([]error, n)
 	var wg sync.WaitGroup
-	begin := time.Now()
 	for i, p := range f.peers {
 		wg.Go(func() {
-			got[i], errs[i] = p.ask(turn{Prefix: fmt.Sprintf("%s%d-", prefix, i), Sagas: sagas / n, Concurrency: concurrency / n})
+			_, errs[i] = p.ask(turn{Prefix: fmt.Sprintf("%s%d-", prefix, i), Sagas: sagas / n, Concurrency: concurrency / n})
 		})
 	}
 	wg.Wait()
-	its.perSecond = float64(sagas/n*n) / time.Since(begin).Seconds()
-	for _, a := range got {
-		its.goCPU += a.CPU / time.Duration(sagas)
-	}
-	return its, errors.Join(errs...)
+	return figures{perSecond: float64(sagas/n*n) / time.Since(begin).Seconds()}, errors.Join(errs...)
 }
 
 // settled waits until every node that is meant to has its share, and nobody else has any.

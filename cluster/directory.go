@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,13 +20,14 @@ type Directory struct {
 
 	mu       sync.Mutex
 	suspects map[string]time.Time // by address, until when
+	broken   map[string]bool      // addresses that have not connected since they were last told of
 	trouble  atomic.Int32         // len(suspects)
 	now      func() time.Time
 }
 
 // NewDirectory makes one that knows nobody.
 func NewDirectory(now func() time.Time) *Directory {
-	d := &Directory{suspects: map[string]time.Time{}, now: now}
+	d := &Directory{suspects: map[string]time.Time{}, broken: map[string]bool{}, now: now}
 	d.current.Store(&persistence.View{})
 	return d
 }
@@ -34,7 +36,14 @@ func NewDirectory(now func() time.Time) *Directory {
 func (d *Directory) View() *persistence.View { return d.current.Load() }
 
 // Show replaces what is seen. v must not be changed afterwards.
-func (d *Directory) Show(v *persistence.View) { d.current.Store(v) }
+func (d *Directory) Show(v *persistence.View) {
+	d.current.Store(v)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.broken, func(address string, _ bool) bool {
+		return !slices.ContainsFunc(v.Members, func(p persistence.Peer) bool { return p.Address == address })
+	})
+}
 
 // Owner returns the member that a shard's messages go to. false: nobody's that is known to be alive and reachable.
 func (d *Directory) Owner(shard int) (*persistence.Peer, bool) {
@@ -94,12 +103,20 @@ func (d *Directory) suspect(address string) bool {
 	return ok
 }
 
-// Terminated says that a connection broke.
-func (d *Directory) Terminated(address string) {
+// Terminated says that a connection broke, or could not be made: the address is avoided for a while. news: an operator should hear of it, which is
+// once for each loss of a member that is meant to be there.
+func (d *Directory) Terminated(address string) (news bool) {
+	v := d.current.Load()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.suspects[address] = d.now().Add(suspicion)
 	d.trouble.Store(int32(len(d.suspects)))
+	at := slices.IndexFunc(v.Members, func(p persistence.Peer) bool { return p.Address == address })
+	if at < 0 || v.Members[at].Draining || d.broken[address] {
+		return false
+	}
+	d.broken[address] = true
+	return true
 }
 
 // Connected says that a connection was made.
@@ -107,6 +124,7 @@ func (d *Directory) Connected(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clearLocked(address)
+	delete(d.broken, address)
 }
 
 func (d *Directory) clearLocked(address string) {

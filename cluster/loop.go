@@ -308,7 +308,9 @@ func (l *loop) lose() {
 func (m *Member) onEvent(event any) {
 	switch e := event.(type) {
 	case *remote.EndpointTerminatedEvent:
-		m.directory.Terminated(e.Address)
+		if m.directory.Terminated(e.Address) {
+			m.opts.Logger.Warn("the connection to a member broke, or could not be made", "address", e.Address)
+		}
 		m.lookup.terminated(e.Address)
 		if m.opts.Terminated != nil {
 			m.opts.Terminated(e.Address)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/remote"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -30,6 +31,9 @@ const (
 
 // connectTimeout bounds one attempt to connect: until then messages for that member wait.
 const connectTimeout = 2 * time.Second
+
+// redial is the pause between attempts to connect. gRPC's zero value is none at all: a member that is gone would be dialled as fast as the processor can.
+var redial = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: connectTimeout}
 
 // clusterHeader carries the cluster's name on every connection.
 const clusterHeader = "sagaz-cluster"
@@ -76,7 +80,7 @@ func (w Wire) RemoteConfig() (*remote.Config, error) {
 		remote.WithDialOptions(
 			grpc.WithTransportCredentials(client), grpc.WithStreamInterceptor(w.announce),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxWireBytes), grpc.MaxCallSendMsgSize(maxWireBytes)),
-			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectTimeout}),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: redial, MinConnectTimeout: connectTimeout}),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true}),
 		),
 	}
