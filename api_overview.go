@@ -36,9 +36,9 @@ func (b backend) Shards(ctx context.Context) ([]*sagazpb.ShardInfo, error) {
 	if err != nil {
 		return nil, apiError(err)
 	}
-	shards := make([]*sagazpb.ShardInfo, len(leases))
+	rt, shards := b.runtime.Load(), make([]*sagazpb.ShardInfo, len(leases))
 	for i, l := range leases {
-		shards[i] = &sagazpb.ShardInfo{Shard: int32(i), Member: l.Member}
+		shards[i] = &sagazpb.ShardInfo{Shard: int32(i), Member: l.Member, OpenHere: rt.Holds(i)}
 	}
 	return shards, nil
 }

@@ -352,6 +352,7 @@ func TestAPIOverview(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, shards.Msg.Shards, 256)
 	require.Equal(t, members.Msg.Members[0].Id, shards.Msg.Shards[255].Member)
+	require.True(t, shards.Msg.Shards[255].OpenHere)
 	outbox, err := a.bob.Outbox(t.Context(), rpc.NewRequest(&sagazpb.OutboxRequest{}))
 	require.NoError(t, err)
 	require.Zero(t, outbox.Msg.Pending)

@@ -165,6 +165,9 @@ func (rt *Runtime) spawnParticipant(p Participant) error {
 // Address returns where other members reach this node.
 func (rt *Runtime) Address() string { return rt.system.Address() }
 
+// Holds says whether a shard is open here.
+func (rt *Runtime) Holds(shard int) bool { return rt.open.get(shard) != nil }
+
 // Live returns how many sagas are in memory.
 func (rt *Runtime) Live() int { return int(rt.live.Load()) }
 

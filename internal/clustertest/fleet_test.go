@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
@@ -19,6 +19,8 @@ import (
 	"github.com/sagaz/sagaz/examples/demo"
 	"github.com/sagaz/sagaz/internal/rig"
 	"github.com/sagaz/sagaz/internal/testpg"
+	"github.com/sagaz/sagaz/messages/sagazpb"
+	"github.com/sagaz/sagaz/messages/sagazpb/sagazpbconnect"
 )
 
 // What members of these tests beat and die by: short, so that nobody waits long, and long enough for a busy machine.
@@ -189,38 +191,42 @@ func (m *member) info() *sagaz.MemberInfo {
 	return nil
 }
 
-// owned asks the process itself how many shards it serves; -1: it does not answer.
-func (m *member) owned() int {
-	client := http.Client{Timeout: 5 * time.Second}
-	resp, err := client.Get("http://" + m.api + "/metrics")
+// owned asks the process itself which shards it has open, by number; nil: it does not answer.
+func (m *member) owned() map[int]bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	api := sagazpbconnect.NewSagaServiceClient(http.DefaultClient, "http://"+m.api)
+	resp, err := api.Shards(ctx, connect.NewRequest(&sagazpb.ShardsRequest{}))
 	if err != nil {
-		return -1
+		return nil
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return -1
-	}
-	for line := range strings.Lines(string(body)) {
-		var n int
-		if _, err := fmt.Sscanf(line, "sagaz_shards_owned %d", &n); err == nil {
-			return n
+	open := map[int]bool{}
+	for _, s := range resp.Msg.Shards {
+		if s.OpenHere {
+			open[int(s.Shard)] = true
 		}
 	}
-	return -1
+	return open
 }
 
-// settled waits until the members hold all shards among them, and each of them says of itself what the store says of it.
+// settled waits until the members hold all shards among them, and each of them has those open, and no others, that are leased to it.
 func (f *fleet) settled(members ...*member) {
 	f.t.Helper()
 	f.eventually("every shard has one owner, who knows it", func() bool {
+		v, err := f.look.Cluster(context.Background())
+		require.NoError(f.t, err)
 		total := 0
 		for _, m := range members {
-			info := m.info()
-			if info == nil || info.Shards == 0 || info.Shards != m.owned() {
+			info, open := m.info(), m.owned()
+			if info == nil || len(open) == 0 {
 				return false
 			}
-			total += info.Shards
+			for s := range v.Shards {
+				if open[s] != (v.Shards[s].Member == info.ID) {
+					return false
+				}
+			}
+			total += len(open)
 		}
 		return total == shards
 	})

@@ -1832,7 +1832,8 @@ func (x *ShardsResponse) GetShards() []*ShardInfo {
 type ShardInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shard         int32                  `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	Member        int64                  `protobuf:"varint,2,opt,name=member,proto3" json:"member,omitempty"` // 0: nobody
+	Member        int64                  `protobuf:"varint,2,opt,name=member,proto3" json:"member,omitempty"`                     // that it is leased to; 0: nobody
+	OpenHere      bool                   `protobuf:"varint,3,opt,name=open_here,json=openHere,proto3" json:"open_here,omitempty"` // the node that answers has it open. For a moment around a move that may differ from the lease
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1879,6 +1880,13 @@ func (x *ShardInfo) GetMember() int64 {
 		return x.Member
 	}
 	return 0
+}
+
+func (x *ShardInfo) GetOpenHere() bool {
+	if x != nil {
+		return x.OpenHere
+	}
+	return false
 }
 
 type OutboxRequest struct {
@@ -2714,10 +2722,11 @@ const file_sagaz_v1_api_proto_rawDesc = "" +
 	"\x06shards\x18\x06 \x01(\x05R\x06shards\"\x0f\n" +
 	"\rShardsRequest\"=\n" +
 	"\x0eShardsResponse\x12+\n" +
-	"\x06shards\x18\x01 \x03(\v2\x13.sagaz.v1.ShardInfoR\x06shards\"9\n" +
+	"\x06shards\x18\x01 \x03(\v2\x13.sagaz.v1.ShardInfoR\x06shards\"V\n" +
 	"\tShardInfo\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\x05R\x05shard\x12\x16\n" +
-	"\x06member\x18\x02 \x01(\x03R\x06member\"\x0f\n" +
+	"\x06member\x18\x02 \x01(\x03R\x06member\x12\x1b\n" +
+	"\topen_here\x18\x03 \x01(\bR\bopenHere\"\x0f\n" +
 	"\rOutboxRequest\"\x8f\x01\n" +
 	"\x0eOutboxResponse\x12\x18\n" +
 	"\apending\x18\x01 \x01(\x03R\apending\x127\n" +
