@@ -38,6 +38,10 @@ SIMFLAGS ?= -for 60s
 sim: ## run whole clusters in virtual time, each from a seed, under faults of every kind
 	go run ./cmd/sagazsim $(SIMFLAGS)
 
+.PHONY: mutants
+mutants: ## plant one bug after the other, and see that the simulation finds each
+	go run -tags mutants ./cmd/sagazsim -mutants
+
 .PHONY: bench
 bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postgres and on SQLite
 	$(WITHPG) go run ./bench $(BENCHFLAGS)

@@ -91,7 +91,7 @@ func (d *Definition[In, Out]) StartTx(ctx context.Context, n *Node, tx pgx.Tx, i
 	if err != nil {
 		return nil, err
 	}
-	row.Begun = false
+	row.Begun = machine.Ended(state) // then there is nothing to begin
 	outgoing, err := n.runtime.Load().Outgoing(def.Plan, state, row.Shard, events)
 	if err != nil {
 		return nil, err

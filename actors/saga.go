@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
@@ -227,6 +228,9 @@ func (s *Saga) onRequest(r *request) {
 			now := s.host.Moment().Now
 			s.awaited(now)
 			s.waiters = append(s.waiters, awaiter{request: *r, since: now})
+		}
+		if mutant.On("await-loses-alarm") && !machine.Ended(s.state) {
+			return
 		}
 		s.rest() // it may have been on its way out of memory, without an alarm
 	case r.GetOperate() != nil:

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
@@ -41,6 +42,9 @@ func (s *Saga) apply(msg any, in machine.Input) {
 		})
 	}
 	s.busy, s.events, s.current = committing, events, msg
+	if mutant.On("act-before-commit") {
+		s.sendAll(machine.Sends(s.state, events))
+	}
 	if err != nil {
 		s.onCommitted(err)
 	}
@@ -50,7 +54,7 @@ func (s *Saga) onCommitted(err error) {
 	msg, events := s.current, s.events
 	s.busy, s.current, s.events = free, nil, nil
 	switch {
-	case err == nil:
+	case err == nil, mutant.On("conflict-ignored") && errors.Is(err, persistence.ErrConflict):
 	case s.starting != nil:
 		s.startFailed(err)
 		return

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -57,7 +58,7 @@ func (s *Saga) restore(rec *persistence.Record) error {
 	s.def, s.state = def, state
 	s.asleep, s.entries, s.shown = rec.Asleep || !rec.Begun, len(rec.Journal), Status(state)
 	if machine.Ended(state) {
-		if !rec.Status.Ended() {
+		if !rec.Status.Ended() || !rec.Begun {
 			s.snapshot(false) // the node went down between the end and its snapshot
 		}
 		s.rest()
@@ -66,11 +67,16 @@ func (s *Saga) restore(rec *persistence.Record) error {
 	machine.Resume(def.Plan, state, s.host.Moment().Now)
 	if !rec.Begun && !rec.Asleep {
 		s.snapshot(false) // so that the scan for sagas not begun does not find it again
-		s.host.Reread(s.tenant.Shard)
+		if !mutant.On("outbox-not-read-first") {
+			s.host.Reread(s.tenant.Shard)
+		}
 	}
 	s.sendAll(machine.Sends(state, nil))
 	if machine.Unbuilt(state) && def.Builder != nil && !s.host.Halted() {
 		s.apply(&tick{}, machine.Rebuild{}) // a newer build may be able to
+		return nil
+	}
+	if mutant.On("timer-lost-on-recovery") {
 		return nil
 	}
 	s.rest()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
 
@@ -98,7 +99,7 @@ func (s *Saga) onCheckpointed() {
 	s.snapshots--
 	s.left()
 	if s.busy == fallingAsleep && s.snapshots == 0 {
-		s.busy, s.asleep = free, true
+		s.busy, s.asleep = free, !mutant.On("waking-not-asked")
 		s.release = len(s.parked) == 0
 		return
 	}

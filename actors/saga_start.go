@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sagaz/sagaz/internal/machine"
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
@@ -33,6 +34,9 @@ func (s *Saga) start(r *request) {
 		err = s.host.Commit(persistence.Op{Start: &row, Outgoing: outgoing, Done: s.owner})
 	}
 	s.shown = row.Status
+	if mutant.On("answered-before-commit") {
+		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId})
+	}
 	s.busy, s.events, s.starting = committing, events, r
 	if err != nil {
 		s.onCommitted(err)
@@ -62,7 +66,7 @@ func (s *Saga) startFailed(err error) {
 // answerStart answers a start under an id that is taken: the same definition and an equal input mean the same saga.
 func (s *Saga) answerStart(r *request) {
 	in := r.GetStart()
-	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Existing: true}
+	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Existing: !mutant.On("duplicate-start-as-new")}
 	switch {
 	case !bytes.Equal(in.Fingerprint, s.state.Fingerprint) && !s.sameName(in.Fingerprint):
 		answer.Refusal = sagazpb.Refusal_REFUSAL_ID_IN_USE

@@ -115,3 +115,18 @@ func TestTheOutboxIsReadBeforeASagaBeginsThatACallerInserted(t *testing.T) {
 	s.Recovered(rec)
 	require.Equal(t, []string{"snapshot", "reread", "send"}, b.asked)
 }
+
+// Otherwise the scan for sagas that have not begun would find it each second, and many of them would hide the others.
+func TestASagaThatEndedAsItWasInsertedIsMarkedAsBegun(t *testing.T) {
+	t.Parallel()
+	b, rec := waits(t, false)
+	state, err := Restore(b.def.Plan, rec)
+	require.NoError(t, err)
+	state.Phase = sagazpb.SagaPhase_SAGA_PHASE_COMPLETED
+	rec.Saga, err = Row(state, 0)
+	require.NoError(t, err)
+	rec.Begun = false
+	s := MakeSaga(b, b, &Tenant{ID: "s"})
+	s.Recovered(rec)
+	require.Equal(t, []string{"snapshot"}, b.asked)
+}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -121,7 +122,7 @@ func (s *Shard) Recovered(records []persistence.Record) (spawned int) {
 	}
 	for i := range records {
 		rec := &records[i]
-		if _, old := s.settled[rec.ID]; s.tenants[rec.ID] == nil && !old {
+		if _, old := s.settled[rec.ID]; s.tenants[rec.ID] == nil && (!old || mutant.On("old-page-taken")) {
 			s.spawn(rec.ID, rec)
 			spawned++
 		}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/persistence"
 )
 
@@ -53,7 +54,7 @@ func (l *Leases) Decide(v *persistence.View) Work {
 			w.Yield = append(w.Yield, shard)
 			l.state[shard] = yielding
 			l.moves++
-		case state == 0 && owner == l.self && wanted != l.self: // a claim whose answer was lost, and the shard belongs elsewhere by now
+		case state == 0 && owner == l.self && wanted != l.self && !mutant.On("lost-claim-kept"): // a claim whose answer was lost, and the shard belongs elsewhere by now
 			w.Yield = append(w.Yield, shard)
 			l.state[shard] = yielding
 			l.moves++
@@ -73,6 +74,11 @@ func (l *Leases) Claimed(shards []int) []int {
 		l.state[shard] = held
 		return false
 	})
+}
+
+// Yielding returns those of the shards that are still to be given back: others were lost meanwhile, and may have been claimed anew.
+func (l *Leases) Yielding(shards []int) []int {
+	return slices.DeleteFunc(slices.Clone(shards), func(shard int) bool { return l.state[shard] != yielding && !mutant.On("held-lease-given-back") })
 }
 
 // Released says that leases were given back.

@@ -130,6 +130,23 @@ func TestAClaimWhoseAnswerWasLostIsGivenBackIfTheShardBelongsElsewhere(t *testin
 	require.Len(t, two.Held(), shards-len(one.Held()))
 }
 
+// The answer to a release is lost, somebody else has had the shard meanwhile, and it is claimed anew: the lease that is held now is another one.
+func TestALeaseThatIsHeldAnewIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	table, l := &table{view(member(1), member(2))}, cluster.NewLeases(1)
+	for shard := range table.view.Owners {
+		table.view.Owners[shard] = 1
+	}
+	l.Claimed([]int{0, 1, 2, 3, 4, 5, 6, 7})
+	given := l.Decide(table.view).Yield
+	require.NotEmpty(t, given)
+	require.Equal(t, given, l.Yielding(given))
+	table.view.Owners[given[0]] = 2
+	require.Equal(t, given[:1], l.Decide(table.view).Drop)
+	l.Claimed(given[:1])
+	require.Equal(t, given[1:], l.Yielding(given))
+}
+
 // Members come, go, drain and look in any order; whenever that ends, every shard is held by exactly the member it belongs to.
 func TestLeasesSettleWhateverHappened(t *testing.T) {
 	t.Parallel()

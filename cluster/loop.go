@@ -262,7 +262,7 @@ func moved(member int64, shards []int) *sagazpb.ShardsMoved {
 
 // release gives back the leases of shards that the host has closed and tells their next owners, who need not wait for their next look.
 func (l *loop) release() {
-	l.toFree = append(l.toFree, l.closed.take()...) // all that were closed meanwhile: one statement
+	l.toFree = l.leases.Yielding(append(l.toFree, l.closed.take()...)) // all that were closed meanwhile: one statement
 	if len(l.toFree) == 0 || l.failing {
 		return
 	}

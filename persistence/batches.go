@@ -68,10 +68,7 @@ func (b *Batches) Written(duplicates []int, err error) (answered int) {
 	}
 	if err != nil && b.batcher.size() > 1 && (errors.Is(err, ErrConflict) || rejected(err)) {
 		b.alone, b.at = true, 0 // so that only the one that cannot be committed loses
-		if !mutant.On("conflict-fails-batch") {
-			return 0
-		}
-		b.alone = false
+		return 0
 	}
 	start := 0
 	for i := range b.ops[:b.size] {

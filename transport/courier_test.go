@@ -276,6 +276,34 @@ func TestAnIdleLaneAsksForNothing(t *testing.T) {
 	require.Len(t, c.Probe(), lanes, "one look into the table for all of them")
 }
 
+// What is stored behind the courier's back stands in the table before what its owner commits next, wherever a reading is that is under way.
+func TestAPageIsNotSentBeforeWhatItLacks(t *testing.T) {
+	t.Parallel()
+	c, now := transport.NewCourier(transport.Limits{LaneMessages: 1}), time.Unix(0, 0)
+	c.Open(0)
+	c.Probed(c.Probe(), nil, now)
+	row := func(pos int64) messages.Outgoing { return messages.Outgoing{Pos: pos, Topic: "t"} }
+	c.Offer(row(5), now)
+	c.Offer(row(6), now) // it does not fit, and is read
+	c.Published(c.Next(0, now), now, nil)
+	reading := c.Next(0, now)
+	require.Equal(t, transport.Read, reading.Kind)
+	require.EqualValues(t, 5, reading.After.Pos)
+	c.Offer(messages.Outgoing{}, now) // 4 is stored, and nobody knows where
+	c.HasRead(reading, []messages.Outgoing{row(6), row(7)}, false, now, nil)
+	again := c.Next(0, now)
+	require.Equal(t, transport.Read, again.Kind, "7 may come after what is missing")
+	require.Zero(t, again.After.Pos)
+	c.HasRead(again, []messages.Outgoing{row(4), row(5), row(6), row(7)}, false, now, nil)
+	var sent []int64
+	for step := c.Next(0, now); step.Kind == transport.Publish; step = c.Next(0, now) {
+		for _, m := range c.Published(step, now, nil) {
+			sent = append(sent, m.Pos)
+		}
+	}
+	require.Equal(t, []int64{4, 6, 7}, sent, "5 was sent, and is not deleted yet")
+}
+
 func TestALaneBacksOffWithJitter(t *testing.T) {
 	t.Parallel()
 	chance := 0.0

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages"
 )
 
@@ -47,7 +48,8 @@ type entry struct {
 }
 
 func newLane(number int, limits *Limits) *lane {
-	return &lane{number: number, limits: limits, opening: true, reading: true, lowest: math.MaxInt64, known: map[int64]struct{}{}}
+	fresh := mutant.On("lane-sent-before-read")
+	return &lane{number: number, limits: limits, opening: !fresh, reading: !fresh, lowest: math.MaxInt64, known: map[int64]struct{}{}}
 }
 
 // offer takes a message from memory unless something stands before it in the table.
@@ -146,7 +148,7 @@ func (l *lane) sent(now time.Time, err error) []entry {
 	n := l.sending
 	l.sending = 0
 	switch {
-	case err == nil:
+	case err == nil || mutant.On("relay-deletes-before-ack"):
 		l.failures = 0
 		l.undeleted += n
 		return l.advance(n)
@@ -203,6 +205,9 @@ func (l *lane) read(page []messages.Outgoing, more bool, now time.Time, err erro
 		l.unread = true
 		l.fail(now)
 	} else {
+		if l.lowest < l.after && !mutant.On("page-sent-before-what-it-lacks") {
+			page = nil // it was read behind what is missing, and what stands in it may come after that
+		}
 		for _, m := range page {
 			l.take(entry{Outgoing: m})
 			l.after = max(l.after, m.Pos)

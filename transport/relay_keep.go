@@ -24,6 +24,7 @@ func (r *Relay) keep() {
 		case <-ticker.C:
 			r.mu.Lock()
 			r.courier.Tick()
+			r.wakeAll()
 			r.mu.Unlock()
 			r.look()
 			if ticks++; ticks%sizeEvery == 1 && r.opts.Metrics != nil {

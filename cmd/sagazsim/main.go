@@ -2,6 +2,7 @@
 //
 //	go run ./cmd/sagazsim -seed 42 -trace    # one run, event by event
 //	go run ./cmd/sagazsim -for 60s           # as many as there is time for
+//	go run -tags mutants ./cmd/sagazsim -mutants
 package main
 
 import (
@@ -24,7 +25,11 @@ func main() {
 	first := flag.Uint64("first", uint64(time.Now().UnixNano()), "the first seed; the others follow it")
 	count := flag.Uint64("seeds", 0, "run so many seeds, however long it takes")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "run so many at the same time")
+	planted := flag.Bool("mutants", false, "plant one bug after the other, and print after how many seeds each is found")
 	flag.Parse()
+	if *planted {
+		os.Exit(mutants(*workers))
+	}
 	if *seed != 0 {
 		os.Exit(one(*seed, *trace))
 	}

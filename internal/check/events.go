@@ -67,6 +67,9 @@ func (r *run) deliveries() {
 			continue // deliveries repeat
 		}
 		seen[arrival{e.Consumer, e.ID}] = true
+		if a := announced[e.ID]; a != nil && a.Dead {
+			continue // it lost its place when a broker refused it for good, whoever sends it again
+		}
 		p := place{e.Consumer, e.Saga, e.Topic}
 		if e.Sequence <= newest[p] {
 			r.report(e.Saga, "%s received %s on %s after %s", e.Consumer, e.Sequence, e.Topic, newest[p])

@@ -48,7 +48,7 @@ var rooms = []room{
 	{path: "internal/sim", imports: []string{
 		"messages", "internal/check", "internal/mutant", "internal/plan", "internal/machine", "persistence", "cluster", "actors", "inbox", "transport", "telemetry",
 	}},
-	{path: "cmd/sagazsim", imports: []string{"internal/sim"}},
+	{path: "cmd/sagazsim", imports: []string{"internal/mutant", "internal/sim"}},
 	{path: "internal/rig"},
 	{path: "internal/testbroker"},
 	{path: "internal/testpg"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
@@ -89,7 +90,7 @@ func (d *decider) reply(r Reply) error {
 	if r.Compensation {
 		open, pending, attempt = st.Status == stepCompensating, st.Status == compensationBackingOff, st.CompensationAttempts
 	}
-	if !open && !pending {
+	if !open && !pending && !mutant.On("settled-reply-accepted") {
 		return ErrSettled
 	}
 	current := r.Attempt == attempt
@@ -143,7 +144,7 @@ func (d *decider) rejected(i int, r Reply) {
 func (d *decider) failed(i int, undo bool, text string, after time.Duration) {
 	st, c := d.s.Steps[i], d.command(i, undo)
 	kind, attempt := sagazpb.EventKind_EVENT_KIND_STEP_FAILED, int(st.Attempts)
-	patient := d.p.PastPivot(i) // the pivot and what is past it go on for ever
+	patient := d.p.PastPivot(i) && !mutant.On("pivot-guessed") // the pivot and what is past it go on for ever
 	if undo {
 		kind, attempt, patient = sagazpb.EventKind_EVENT_KIND_COMPENSATION_FAILED, int(st.CompensationAttempts), true
 	}
@@ -186,7 +187,7 @@ func (d *decider) deferred(i int, undo bool, text string, absent bool) {
 func (d *decider) tick() {
 	var again []int // backoffs that are over
 	for i, st := range d.s.Steps {
-		if st.DueAtUs == 0 || st.DueAtUs > d.now {
+		if st.DueAtUs == 0 || st.DueAtUs > d.now && (st.DueAtUs > d.now+int64(time.Second/time.Microsecond) || !mutant.On("timer-early")) {
 			continue
 		}
 		switch st.Status {
@@ -238,5 +239,5 @@ func (d *decider) command(i int, undo bool) *plan.Command {
 func (d *decider) forwardOnly(i int) bool { return d.p.PastPivot(i) && i != d.p.Pivot() }
 
 func (d *decider) pivotStarted() bool {
-	return d.p.Pivot() >= 0 && d.s.Steps[d.p.Pivot()].Status != waiting
+	return d.p.Pivot() >= 0 && !mutant.On("cancel-past-pivot") && d.s.Steps[d.p.Pivot()].Status != waiting
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
@@ -43,6 +44,9 @@ func Command(p *plan.Plan, s *sagazpb.SagaState, send Send, now time.Time) *saga
 	c := &sagazpb.Command{
 		SagaId: s.Id, Step: step.Name, Attempt: st.Attempts, TimeToLiveUs: st.DueAtUs - now.UnixMicro(),
 		Participant: step.Command.Participant, Action: step.Command.Action, Payload: st.Command, Key: Key(s.Id, step.Name),
+	}
+	if mutant.On("retry-with-new-key") && st.Attempts > 1 {
+		c.Key += "#"
 	}
 	if send.Compensation {
 		c.Compensation, c.Attempt, c.Payload, c.Key = true, st.CompensationAttempts, st.Compensation, CompensationKey(s.Id, step.Name)

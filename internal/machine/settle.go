@@ -2,7 +2,9 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/internal/plan"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 )
@@ -50,7 +52,7 @@ func (d *decider) buildCompensations() {
 
 // mayHaveHappened says whether a settled step is to be undone. One that was skipped after its command was sent is: nobody knows what became of it.
 func mayHaveHappened(st *sagazpb.StepState) bool {
-	return st.Status == succeeded || st.Status == inDoubt || st.Status == skipped && st.Attempts > 0
+	return st.Status == succeeded || st.Status == inDoubt && !mutant.On("in-doubt-not-compensated") || st.Status == skipped && st.Attempts > 0
 }
 
 // lacksCompensation says whether a step may have happened and what would undo it is not built yet.
@@ -101,7 +103,7 @@ func (d *decider) turnBack() {
 	for i, st := range d.s.Steps {
 		name := d.p.Steps[i].Name
 		switch {
-		case st.Status == rejected && !d.forwardOnly(i):
+		case st.Status == rejected && (!d.forwardOnly(i) || mutant.On("turns-back-past-pivot")):
 			d.turn(name, st.Error)
 			return
 		case st.Status == inDoubt:
@@ -183,7 +185,7 @@ func (d *decider) undo() {
 		if d.undone(i) {
 			continue
 		}
-		settled = false
+		settled = mutant.On("ends-before-compensated") && st.Status == stepCompensating
 		if mayHaveHappened(st) && st.CompensationBuilt && d.dependentsUndone(i) {
 			d.send(sagazpb.EventKind_EVENT_KIND_COMPENSATION_STARTED, i, nil)
 		}
@@ -208,7 +210,10 @@ func (d *decider) undone(i int) bool {
 
 func (d *decider) dependentsUndone(i int) bool {
 	for _, j := range d.p.Dependents(i) {
-		if !d.undone(j) {
+		if mutant.On("order-lost-across-uncompensated") && !slices.Contains(d.p.Steps[j].After, i) {
+			continue
+		}
+		if !d.undone(j) && !mutant.On("compensations-out-of-order") {
 			return false
 		}
 	}

@@ -66,6 +66,7 @@ func (q *query) try() {
 		if q.over || q.sending != n {
 			return
 		}
+		q.sending++ // a second copy is late
 		if resp.Refusal == sagazpb.Refusal_REFUSAL_MOVED {
 			q.later()
 			return
@@ -206,7 +207,7 @@ func (c *client) insert() {
 		if err != nil {
 			panic(err)
 		}
-		row.Begun = false
+		row.Begun = machine.Ended(state)
 		teller := s.tellerOf(func() time.Time { return now })
 		told, err := teller.Outgoing(p, state, row.Shard, events)
 		if err != nil {

@@ -239,6 +239,7 @@ func (l *loop) claim(shards []int, then func()) {
 
 // release gives back the leases of shards that are closed, and tells their next owners.
 func (l *loop) release(then func()) {
+	l.closed = l.leases.Yielding(l.closed)
 	if len(l.closed) == 0 || l.failing {
 		then()
 		return
@@ -251,7 +252,7 @@ func (l *loop) release(then func()) {
 			then()
 			return
 		}
-		l.closed = l.closed[len(free):]
+		l.closed = nil
 		l.leases.Released(free)
 		l.move(free, 0)
 		for _, s := range free {

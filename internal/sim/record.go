@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -85,6 +87,7 @@ func (s *sim) replay(p *plan.Plan, id string, entries []committed, stored *sagaz
 		if c.Version != state.Version+1 {
 			continue // the rule about the journal says so
 		}
+		s.timers(p, state, t)
 		if err := machine.Replay(p, state, t); err != nil {
 			s.broken(id, c.Version, err)
 			return
@@ -95,6 +98,29 @@ func (s *sim) replay(p *plan.Plan, id string, entries []committed, stored *sagaz
 	}
 	if state.Version == stored.Version {
 		s.history.Replays = append(s.history.Replays, check.Replay{Saga: id, Version: state.Version, Replayed: hex(digest(state)), Stored: hex(digest(stored))})
+	}
+}
+
+// timers records which timers fired in a transition. state is the one before it.
+func (s *sim) timers(p *plan.Plan, state *sagazpb.SagaState, t *sagazpb.Transition) {
+	if s.clocksDiffer || slices.ContainsFunc(t.Events, func(e *sagazpb.Event) bool { return e.Kind == sagazpb.EventKind_EVENT_KIND_OPERATOR_ACTED }) {
+		return // clocks that differ have no common time, and a person does not wait
+	}
+	for _, e := range t.Events {
+		due, name := int64(0), ""
+		switch e.Kind {
+		case sagazpb.EventKind_EVENT_KIND_DEADLINE_PASSED:
+			due, name = state.DeadlineAtUs, "deadline"
+		case sagazpb.EventKind_EVENT_KIND_STEP_RETRIED, sagazpb.EventKind_EVENT_KIND_COMPENSATION_RETRIED:
+			due, name = state.Steps[e.Step].DueAtUs, p.Steps[e.Step].Name+" backoff"
+		case sagazpb.EventKind_EVENT_KIND_STEP_FAILED, sagazpb.EventKind_EVENT_KIND_STEP_IN_DOUBT, sagazpb.EventKind_EVENT_KIND_COMPENSATION_FAILED:
+			if strings.HasPrefix(e.Text, "no reply within") {
+				due, name = state.Steps[e.Step].DueAtUs, p.Steps[e.Step].Name+" timeout"
+			}
+		}
+		if due != 0 {
+			s.history.Timers = append(s.history.Timers, check.Timer{Saga: state.Id, Name: name + " " + strconv.FormatInt(due, 10), Due: due, Fired: t.AtUs})
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sagaz/sagaz/internal/mutant"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/transport"
@@ -80,6 +79,7 @@ func (r *relay) offer(b *persistence.Batch, positions []int64) {
 
 func (r *relay) tick() {
 	r.courier.Tick()
+	r.wakeAll()
 	r.look()
 }
 
@@ -127,13 +127,6 @@ func (r *relay) work(lane int, w *worker) {
 func (r *relay) publish(step transport.Step, w *worker, again func()) {
 	p := r.process
 	w.calling = true
-	if mutant.On("relay-deletes-before-ack") {
-		var marks []messages.Mark
-		for _, m := range step.Messages {
-			marks = append(marks, messages.Mark{Lane: m.Lane, Pos: m.Pos})
-		}
-		p.store.deleteSent(marks)
-	}
 	p.broker.publish(p, step.Messages, func(err error) {
 		w.calling = false
 		if len(r.courier.Published(step, p.now(), err)) > 0 {

@@ -29,20 +29,21 @@ type Result struct {
 // sim is one run.
 type sim struct {
 	world
-	seed    uint64
-	mix     mix
-	plans   map[string]*plan.Plan
-	defs    []actors.Definition
-	places  []*place
-	hosts   [][]bool // by place: which participants it serves
-	store   *store
-	ledger  ledger
-	broker  broker
-	clients []*client
-	writers map[int64]*process // by member
-	history check.History
-	lives   int
-	over    bool
+	seed         uint64
+	mix          mix
+	plans        map[string]*plan.Plan
+	defs         []actors.Definition
+	places       []*place
+	hosts        [][]bool // by place: which participants it serves
+	store        *store
+	ledger       ledger
+	broker       broker
+	clients      []*client
+	writers      map[int64]*process // by member
+	history      check.History
+	lives        int
+	over         bool
+	clocksDiffer bool
 
 	shards       int
 	batchOps     int
@@ -76,6 +77,7 @@ func newSim(seed uint64, trace io.Writer) *sim {
 	}
 	s.broker = broker{sim: s, processed: map[inbox.MessageID]bool{}}
 	s.mix = s.drawMix()
+	s.clocksDiffer = s.mix.p[clockSkew] > 0
 	s.shards = 1 + s.rng.IntN(8)
 	s.batchOps = pick(&s.world, []int{1, 2, 3, 8, 100})
 	s.laneMessages = pick(&s.world, []int{1, 3, 10, 512})
@@ -128,6 +130,9 @@ func (s *sim) result() Result {
 	r := Result{
 		Seed: s.seed, Hash: s.hash, Events: s.events, Virtual: time.Duration(s.now) * time.Microsecond, Live: s.mix.live,
 		Faults: s.faults[:], Sagas: len(s.store.sagas), Violations: check.Check(&s.history),
+	}
+	if s.events >= mostEvents {
+		r.Violations = append(r.Violations, check.Violation{Rule: "rest", Text: "the run does not come to rest"})
 	}
 	for _, row := range s.history.Sagas {
 		switch row.Status {

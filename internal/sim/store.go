@@ -95,6 +95,11 @@ func copyBatch(b *persistence.Batch) *persistence.Batch {
 // commit is persistence.Store.Commit. It returns the positions of the messages, nil if they are not known.
 func (st *store) commit(writer int64, b *persistence.Batch) (duplicates []int, positions []int64, err error) {
 	own := mark{writer, b.ID}
+	if mutant.On("outbox-outside-transaction") {
+		for i := range b.Outgoing {
+			st.enqueue(b.Outgoing[i].Outgoing)
+		}
+	}
 	if !st.alive(writer) && !mutant.On("member-fence-skipped") {
 		if !st.written(b, own) {
 			return nil, nil, persistence.ErrFenced
@@ -188,7 +193,7 @@ func (st *store) insert(starts []persistence.Saga, own mark) map[string]bool {
 	for i := range starts {
 		s := starts[i]
 		r := st.sagas[s.ID]
-		if r != nil && r.Version > 0 {
+		if r != nil && r.Version > 0 && !mutant.On("start-overwrites-saga") {
 			continue
 		}
 		if r == nil {
@@ -216,7 +221,7 @@ func (st *store) duplicates(b *persistence.Batch, own mark) (positions []int) {
 
 // checkpoint is persistence.Store.Checkpoint.
 func (st *store) checkpoint(writer int64, sagas []persistence.Saga) error {
-	if !st.alive(writer) && !mutant.On("checkpoint-not-fenced") {
+	if !st.alive(writer) {
 		return persistence.ErrFenced
 	}
 	for _, s := range sagas {

@@ -70,9 +70,12 @@ func (w *world) pop() event {
 	}
 }
 
+// mostEvents bounds a run: one that never rests is a bug.
+const mostEvents = 3_000_000
+
 // run lets things happen until a moment, or until over says so: it is asked now and then.
 func (w *world) run(until time.Duration, over func() bool) {
-	for len(w.queue) > 0 && w.queue[0].at <= until.Microseconds() {
+	for len(w.queue) > 0 && w.queue[0].at <= until.Microseconds() && w.events < mostEvents {
 		e := w.pop()
 		w.now = e.at
 		w.events++
