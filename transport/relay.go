@@ -54,6 +54,7 @@ const (
 	deleteAfter  = 20 * time.Millisecond // what was sent is deleted after this,
 	deleteAt     = 500                   // or when it is so much
 	readsAtOnce  = 4
+	lingerFor    = time.Second // a goroutine without work
 	storeTimeout = 10 * time.Second
 	storeBackoff = 200 * time.Millisecond
 )
@@ -71,6 +72,7 @@ type Relay struct {
 	sent   chan struct{} // there is something to delete
 	much   chan struct{} // there is much to delete
 	kept   chan struct{} // closed when the keeper has ended
+	work   chan *worker  // to goroutines that are free
 
 	mu      sync.Mutex
 	courier *Courier
@@ -95,7 +97,7 @@ func NewRelay(store Store, pub Publisher, opts RelayOptions) *Relay {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Relay{
 		store: store, pub: pub, opts: opts, ctx: ctx, cancel: cancel, reads: make(chan struct{}, readsAtOnce),
-		opened: make(chan struct{}, 1), sent: make(chan struct{}, 1), much: make(chan struct{}, 1), kept: make(chan struct{}),
+		opened: make(chan struct{}, 1), sent: make(chan struct{}, 1), much: make(chan struct{}, 1), kept: make(chan struct{}), work: make(chan *worker),
 		courier: NewCourier(opts.Limits), workers: map[int]*worker{}, failing: map[int]bool{},
 	}
 	go r.keep()
@@ -219,7 +221,11 @@ func (r *Relay) wake(lane int) {
 	}
 	w := &worker{relay: r, lane: lane, stop: make(chan struct{}), done: make(chan struct{})}
 	r.workers[lane] = w
-	go w.run()
+	select {
+	case r.work <- w: // somebody is free
+	default:
+		go r.serve(w)
+	}
 }
 
 func signal(c chan struct{}) {

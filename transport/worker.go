@@ -21,6 +21,24 @@ type worker struct {
 	since time.Time // of the call of the publisher that is under way; under the relay's mu
 }
 
+// serve is a goroutine that works: at w, and then at whatever lane comes up next. After a while without any it ends. Lanes rest every few milliseconds under
+// load, and a goroutine of its own for each time would grow its stack each time.
+func (r *Relay) serve(w *worker) {
+	idle := time.NewTimer(0)
+	defer idle.Stop()
+	for {
+		w.run()
+		idle.Reset(lingerFor)
+		select {
+		case w = <-r.work:
+		case <-idle.C:
+			return
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
 func (w *worker) run() {
 	defer close(w.done)
 	for {

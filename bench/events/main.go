@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/pprof"
 	"slices"
 	"sync"
@@ -28,16 +29,16 @@ func main() {
 	sagas := flag.Int("sagas", 20_000, "sagas of a measurement")
 	concurrency := flag.Int("concurrency", 256, "how many at once")
 	rounds := flag.Int("rounds", 3, "how often the three modes take turns; 0: only the relay is measured")
-	profile := flag.String("cpuprofile", "", "write a CPU profile of the relay's measurement to this file")
+	profiles := flag.String("profiles", "", "write CPU profiles of the measurements into this directory, of the last round's each")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds, *profile); err != nil {
+	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds, *profiles); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, store string, sagas, concurrency, rounds int, profile string) error {
+func run(ctx context.Context, store string, sagas, concurrency, rounds int, profiles string) error {
 	if err := sagaz.Migrate(ctx, store); err != nil {
 		return err
 	}
@@ -49,11 +50,16 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 	modes := []struct {
 		name string
 		pub  transport.Publisher
-	}{{"off", nil}, {"nats", b.Publisher}, {"nats, 5 ms", slow{b.Publisher}}}
+	}{{"off", nil}, {"nats", b.Publisher}, {"nats-5ms", slow{b.Publisher}}}
 	best := map[string][]float64{}
 	for range rounds {
 		for _, m := range modes {
+			stop, err := profiling(profiles, m.name)
+			if err != nil {
+				return err
+			}
 			rate, err := throughput(ctx, store, m.pub, sagas, concurrency)
+			stop()
 			if err != nil {
 				return err
 			}
@@ -61,7 +67,7 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 		}
 	}
 	if rounds == 0 {
-		return drain(ctx, store, b.Publisher, sagas, concurrency, profile)
+		return drain(ctx, store, b.Publisher, sagas, concurrency, profiles)
 	}
 	off := median(best["off"])
 	for _, m := range modes {
@@ -70,7 +76,7 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 	if err := latency(ctx, store, b.Publisher, sagas/2, median(best["nats"])/2); err != nil {
 		return err
 	}
-	return drain(ctx, store, b.Publisher, sagas, concurrency, profile)
+	return drain(ctx, store, b.Publisher, sagas, concurrency, profiles)
 }
 
 // slow is a broker that takes its time.
@@ -174,7 +180,7 @@ func latency(ctx context.Context, store string, pub transport.Publisher, sagas i
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // drain fills the outbox while nobody sends, and then measures how fast it is emptied.
-func drain(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, profile string) error {
+func drain(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, profiles string) error {
 	node, err := open(ctx, store, nil, sagaz.Events{Store: true})
 	if err != nil {
 		return err
@@ -185,7 +191,7 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 	if node, err = open(ctx, store, pub, sagaz.Events{}); err != nil {
 		return err
 	}
-	stop, err := profiling(profile)
+	stop, err := profiling(profiles, "relay")
 	if err != nil {
 		return errors.Join(err, node.Close(ctx))
 	}
@@ -202,12 +208,12 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 	return node.Close(ctx)
 }
 
-// profiling writes a CPU profile until stop is called. No path: it does nothing.
-func profiling(path string) (stop func(), err error) {
-	if path == "" {
+// profiling writes a CPU profile into a directory until stop is called. No directory: it does nothing.
+func profiling(dir, name string) (stop func(), err error) {
+	if dir == "" {
 		return func() {}, nil
 	}
-	f, err := os.Create(path)
+	f, err := os.Create(filepath.Join(dir, name+".prof"))
 	if err != nil {
 		return nil, err
 	}

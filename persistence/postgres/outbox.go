@@ -58,10 +58,14 @@ func (s *Store) readUnsent(ctx context.Context, publisher string, after messages
 	return page, len(page) == limit, rows.Err()
 }
 
-// DeleteSent implements persistence.Outbox.
+// DeleteSent implements persistence.Outbox. It does not wait for the disk, and makes no commit of sagas wait behind it there: what a crash of the server
+// brings back is sent once more.
 func (s *Store) DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
 	lanes, positions := columnsOf(sent)
-	if _, err := s.outbox.Exec(ctx, s.sql.deleteSent, publisher, lanes, positions); err != nil {
+	var p pgx.Batch // one implicit transaction
+	p.Queue(s.sql.unsynced)
+	p.Queue(s.sql.deleteSent, publisher, lanes, positions)
+	if err := s.outbox.SendBatch(ctx, &p).Close(); err != nil {
 		return fmt.Errorf("delete %d messages from the outbox: %w", len(sent), err)
 	}
 	return nil

@@ -18,6 +18,7 @@ type statements struct {
 	ask, settle, actions               string
 	forgetActions, boundary            string
 	unsent, readUnsent, deleteSent     string
+	unsynced                           string
 	bury, backlog, outboxSize          string
 	dead, retryDead, discardDead       string
 	cluster                            clusterStatements
@@ -123,6 +124,7 @@ func newStatements(schema string) statements {
 			SELECT 1 FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1)`),
 		readUnsent: q(`SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
 			WHERE lane = $2 AND publisher = $1 AND pos > $3 ORDER BY pos LIMIT $4`),
+		unsynced: `SELECT set_config('synchronous_commit', 'off', true)`,
 		deleteSent: q(`DELETE FROM sagaz.outbox o USING unnest($2::int[], $3::bigint[]) u (lane, pos)
 			WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos`),
 		bury: q(`WITH gone AS (DELETE FROM sagaz.outbox WHERE lane = $2 AND publisher = $1 AND pos = $3 RETURNING *)
