@@ -45,7 +45,7 @@ func stuck(t *testing.T, n *sagaz.Node, id string) *sagaz.Info {
 	}
 }
 
-// A saga whose event cannot be built says why, and there are three ways out of it: back, out, and a build that is fixed.
+// A saga whose event cannot be built says why, and there are ways out of it: back, out, without the event, and a build that is fixed.
 func TestAnEventThatCannotBeBuiltHasAWayOut(t *testing.T) {
 	t.Parallel()
 	stores(t, func(t *testing.T, url string) {
@@ -60,7 +60,7 @@ func TestAnEventThatCannotBeBuiltHasAWayOut(t *testing.T) {
 		broken := clumsy(true, true)
 		n, err := sagaz.Open(t.Context(), sagaz.Config{Store: url, Sagas: []sagaz.AnyDefinition{broken}, Participants: p(), Publisher: l})
 		require.NoError(t, err)
-		for _, id := range []string{"back", "out", "fixed"} {
+		for _, id := range []string{"back", "out", "silent", "fixed"} {
 			_, err := broken.Start(t.Context(), n, id, ping{7})
 			require.NoError(t, err)
 			info := stuck(t, n, id)
@@ -78,6 +78,9 @@ func TestAnEventThatCannotBeBuiltHasAWayOut(t *testing.T) {
 		_, err = broken.Handle(n, "out").Wait(t.Context())
 		var abandoned *sagaz.AbandonedError
 		require.ErrorAs(t, err, &abandoned)
+		require.NoError(t, n.Skip(t.Context(), "silent", "first", "nothing need be told"))
+		require.Eventually(t, func() bool { return stuck(t, n, "silent").ResultError != "" }, time.Minute, time.Millisecond, "it goes on to its completion")
+		require.Equal(t, "succeeded", stuck(t, n, "silent").Steps[0].Status, "what happened has happened")
 		require.NoError(t, n.Close(context.Background()))
 
 		half := clumsy(false, true)
@@ -92,6 +95,9 @@ func TestAnEventThatCannotBeBuiltHasAWayOut(t *testing.T) {
 		_, err = whole.Handle(n, "fixed").Wait(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []string{"saga.started", "clumsy.first", "clumsy.done", "saga.completed"}, types(l.await(t, "fixed", 4)), "each once")
+		_, err = whole.Handle(n, "silent").Wait(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"saga.started", "clumsy.done", "saga.completed"}, types(l.await(t, "silent", 3)))
 	})
 }
 

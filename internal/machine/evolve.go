@@ -79,7 +79,7 @@ func evolveStep(st *sagazpb.StepState, at int64, e *sagazpb.Event) {
 		st.Stuck, st.StuckAbsent = e.Text, st.Deferrals > 0
 	case sagazpb.EventKind_EVENT_KIND_BUILD_FAILED:
 		st.BuildError = e.Text
-	case sagazpb.EventKind_EVENT_KIND_STEP_EVENT_BUILT:
+	case sagazpb.EventKind_EVENT_KIND_STEP_EVENT_BUILT, sagazpb.EventKind_EVENT_KIND_STEP_EVENTS_WAIVED:
 		st.EventsBuilt, st.BuildError = true, ""
 	default:
 		evolveCompensation(st, at, e)

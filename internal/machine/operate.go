@@ -62,6 +62,8 @@ func (d *decider) skipKind(i int) (sagazpb.EventKind, error) {
 		return sagazpb.EventKind_EVENT_KIND_COMPENSATION_SKIPPED, nil
 	case d.lacksCompensation(i) && st.BuildError != "":
 		return sagazpb.EventKind_EVENT_KIND_COMPENSATION_WAIVED, nil
+	case d.lacksEvents(i) && st.BuildError != "": // it happened; only what is told of it is given up, of the pivot too
+		return sagazpb.EventKind_EVENT_KIND_STEP_EVENTS_WAIVED, nil
 	case d.s.Phase != running:
 	case i == d.p.Pivot():
 		return 0, fmt.Errorf("%w: step %q is the pivot: its outcome decides, it cannot be skipped (retry it, or abandon the saga)", ErrInvalid, name)

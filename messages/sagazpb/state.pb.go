@@ -178,6 +178,7 @@ const (
 	EventKind_EVENT_KIND_STEP_STUCK            EventKind = 28
 	EventKind_EVENT_KIND_BUILD_FAILED          EventKind = 29 // of a command, a compensation or an event
 	EventKind_EVENT_KIND_STEP_EVENT_BUILT      EventKind = 30 // payload: what is told of the success; text: its topic
+	EventKind_EVENT_KIND_STEP_EVENTS_WAIVED    EventKind = 31 // nothing is told of the success
 	EventKind_EVENT_KIND_COMPENSATION_BUILT    EventKind = 40 // payload: the command
 	EventKind_EVENT_KIND_COMPENSATION_WAIVED   EventKind = 41
 	EventKind_EVENT_KIND_COMPENSATION_STARTED  EventKind = 42
@@ -215,6 +216,7 @@ var (
 		28: "EVENT_KIND_STEP_STUCK",
 		29: "EVENT_KIND_BUILD_FAILED",
 		30: "EVENT_KIND_STEP_EVENT_BUILT",
+		31: "EVENT_KIND_STEP_EVENTS_WAIVED",
 		40: "EVENT_KIND_COMPENSATION_BUILT",
 		41: "EVENT_KIND_COMPENSATION_WAIVED",
 		42: "EVENT_KIND_COMPENSATION_STARTED",
@@ -249,6 +251,7 @@ var (
 		"EVENT_KIND_STEP_STUCK":            28,
 		"EVENT_KIND_BUILD_FAILED":          29,
 		"EVENT_KIND_STEP_EVENT_BUILT":      30,
+		"EVENT_KIND_STEP_EVENTS_WAIVED":    31,
 		"EVENT_KIND_COMPENSATION_BUILT":    40,
 		"EVENT_KIND_COMPENSATION_WAIVED":   41,
 		"EVENT_KIND_COMPENSATION_STARTED":  42,
@@ -1155,7 +1158,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"$STEP_STATUS_COMPENSATION_BACKING_OFF\x10\b\x12\x1b\n" +
 	"\x17STEP_STATUS_COMPENSATED\x10\t\x12$\n" +
 	" STEP_STATUS_COMPENSATION_SKIPPED\x10\n" +
-	"*\x87\b\n" +
+	"*\xaa\b\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17EVENT_KIND_SAGA_STARTED\x10\x01\x12 \n" +
@@ -1181,6 +1184,7 @@ const file_sagaz_v1_state_proto_rawDesc = "" +
 	"\x15EVENT_KIND_STEP_STUCK\x10\x1c\x12\x1b\n" +
 	"\x17EVENT_KIND_BUILD_FAILED\x10\x1d\x12\x1f\n" +
 	"\x1bEVENT_KIND_STEP_EVENT_BUILT\x10\x1e\x12!\n" +
+	"\x1dEVENT_KIND_STEP_EVENTS_WAIVED\x10\x1f\x12!\n" +
 	"\x1dEVENT_KIND_COMPENSATION_BUILT\x10(\x12\"\n" +
 	"\x1eEVENT_KIND_COMPENSATION_WAIVED\x10)\x12#\n" +
 	"\x1fEVENT_KIND_COMPENSATION_STARTED\x10*\x12#\n" +
