@@ -72,8 +72,8 @@ func (s *Saga) restore(rec *persistence.Record) error {
 		}
 	}
 	s.sendAll(machine.Sends(state, nil))
-	if machine.Unbuilt(state) && def.Builder != nil && !s.host.Halted() {
-		s.apply(&tick{}, machine.Rebuild{}) // a newer build may be able to
+	if def.Builder != nil && !s.host.Halted() && (machine.Unbuilt(state) || machine.Held(def.Plan, state)) {
+		s.apply(&tick{}, machine.Rebuild{}) // this build may be able to
 		return nil
 	}
 	if mutant.On("timer-lost-on-recovery") {

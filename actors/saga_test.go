@@ -130,3 +130,34 @@ func TestASagaThatEndedAsItWasInsertedIsMarkedAsBegun(t *testing.T) {
 	s.Recovered(rec)
 	require.Equal(t, []string{"snapshot"}, b.asked)
 }
+
+// A build without the saga's code takes answers and starts nothing. Whoever has the code and loads the saga then must start it: no answer and no timer is left to.
+func TestASagaThatABuildWithoutItsCodeLeftAloneGoesOn(t *testing.T) {
+	t.Parallel()
+	c := plan.Command{Participant: "p", Action: "x", Timeout: time.Second, MaxAttempts: 9, InitialBackoff: time.Minute, MaxBackoff: time.Minute}
+	p, err := plan.New(plan.Plan{Name: "d", Version: 2, Steps: []plan.Step{{Name: "a", Command: c}, {Name: "b", Command: c, After: []int{0}}}})
+	require.NoError(t, err)
+	done := func(step string) machine.Reply {
+		return machine.Reply{Step: step, Attempt: 1, Outcome: sagazpb.Outcome_OUTCOME_DONE}
+	}
+	for name, last := range map[string]string{"before its second step": "a", "before its end": "b"} {
+		b := &stand{now: time.Unix(1_800_000_000, 0), def: Definition{Plan: p, Builder: nothing{}}}
+		state, _ := machine.Start(p, nothing{}, b.Moment(), machine.StartParams{ID: "s"})
+		if last == "b" {
+			_, err = machine.Apply(p, state, nothing{}, b.Moment(), done("a"))
+			require.NoError(t, err)
+		}
+		_, err = machine.Apply(p, state, nil, b.Moment(), done(last))
+		require.NoError(t, err)
+		row, err := Row(state, 0)
+		require.NoError(t, err)
+
+		without := &stand{now: b.now, def: Definition{Plan: p}}
+		left := MakeSaga(without, without, &Tenant{ID: "s"})
+		left.Recovered(&persistence.Record{Saga: row})
+		require.Empty(t, without.asked, name)
+		carried := MakeSaga(b, b, &Tenant{ID: "s"})
+		carried.Recovered(&persistence.Record{Saga: row})
+		require.Equal(t, []string{"commit"}, b.asked, name)
+	}
+}

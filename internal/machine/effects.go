@@ -82,6 +82,22 @@ func Unbuilt(s *sagazpb.SagaState) bool {
 	return false
 }
 
+// Held says whether a running saga could go on, and nothing will come that moves it: a build without its code took an answer, and started nothing.
+func Held(p *plan.Plan, s *sagazpb.SagaState) bool {
+	if s.Phase != running {
+		return false
+	}
+	d := &decider{p: p, s: s}
+	done := true
+	for i, st := range s.Steps {
+		if st.Status == waiting && d.ready(i) {
+			return true
+		}
+		done = done && d.passed(i)
+	}
+	return done
+}
+
 // InFlight says whether a command is on its way: then a reply may come at any moment.
 func InFlight(s *sagazpb.SagaState) bool {
 	for _, st := range s.Steps {

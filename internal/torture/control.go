@@ -235,9 +235,10 @@ func (c *control) openConsumer(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until every client has heard of the end of its saga, every saga has ended, and every event has arrived. It says what did not happen in time; the checker names each.
+// settle waits until every client has heard of the end of its saga, every saga has ended, and every event has arrived. It gives up when nothing has moved for
+// as long as its patience is, and says what did not happen; the checker names each.
 func (c *control) settle(ctx context.Context, clients <-chan struct{}) (late []string) {
-	until := time.Now().Add(c.options.settle)
+	until, before := time.Now().Add(c.options.settle), c.moved()
 	for _, is := range []struct {
 		what string
 		true func() bool
@@ -261,6 +262,9 @@ func (c *control) settle(ctx context.Context, clients <-chan struct{}) (late []s
 		{"all events have arrived", func() bool { return c.arrived(ctx) }},
 	} {
 		for !is.true() {
+			if now := c.moved(); now > before { // a busy machine takes its time
+				until, before = time.Now().Add(c.options.settle), now
+			}
 			if time.Now().After(until) || ctx.Err() != nil {
 				late = append(late, is.what)
 				break
@@ -269,6 +273,14 @@ func (c *control) settle(ctx context.Context, clients <-chan struct{}) (late []s
 		}
 	}
 	return late
+}
+
+// moved grows while sagas end and events arrive. Both come to an end.
+func (c *control) moved() int {
+	_, ends, _ := c.clients.counts()
+	c.consumer.mu.Lock()
+	defer c.consumer.mu.Unlock()
+	return ends + len(c.consumer.seen)
 }
 
 func (c *control) arrived(ctx context.Context) bool {

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string) error {
 	f.DurationVar(&o.heal, "heal", 5*time.Second, "how long nothing is done between two faults")
 	f.IntVar(&o.nodes, "nodes", 4, "how many nodes run sagas")
 	f.IntVar(&o.rate, "rate", 25, "how many sagas are started a second")
-	f.DurationVar(&o.settle, "settle", 3*time.Minute, "how long the last saga may take after the last fault")
+	f.DurationVar(&o.settle, "settle", 3*time.Minute, "how long it is waited, after the last fault, while no saga ends and no event arrives")
 	f.Uint64Var(&o.seed, "seed", 0, "draws the faults and their order; the same seed deals the same ones, at moments of their own (default: a new one each time)")
 	f.StringVar(&o.faults, "faults", "", "only faults whose names match this regular expression")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON, and what happens to standard error")
