@@ -17,6 +17,7 @@ const (
 	calmLoad    = 16   // while a drain is: few enough that the processors do not make sagas wait
 	calmFor     = 5 * time.Second
 	idleFor     = 30 * time.Second
+	statsWithin = 12 * time.Second // a backend of Postgres that has become idle tells what it did after 10 s at the latest
 )
 
 // measureCluster prints what being a cluster costs, and what its members' comings and goings do.
@@ -141,7 +142,7 @@ func idle(ctx context.Context, store string, db *pgx.Conn, look *sagaz.Inspector
 		err = db.QueryRow(ctx, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
 		return n, err
 	}
-	time.Sleep(calmFor)
+	time.Sleep(statsWithin)
 	before, err := commits()
 	if err != nil {
 		return err

@@ -103,6 +103,8 @@ func newPool(ctx context.Context, dsn string, cfg *pgx.ConnConfig, conns int) (*
 	}
 	pc.ConnConfig = cfg.Copy()
 	pc.MaxConns = int32(min(conns, 1000))
+	// A connection that is used once a second, as an idle node's is, need not be asked each time whether it is still there.
+	pc.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 2*time.Second }
 	return pgxpool.NewWithConfig(ctx, pc)
 }
 
