@@ -50,8 +50,8 @@ var rooms = []room{
 	}},
 	{path: "cmd/sagazsim", imports: []string{"internal/mutant", "internal/sim"}},
 	{path: "internal/rig"},
-	{path: "internal/testbroker"},
-	{path: "internal/testpg"},
+	{path: "internal/testbroker", imports: []string{"internal/rig"}},
+	{path: "internal/testpg", imports: []string{"internal/rig"}},
 	{path: "internal/layers"},
 }
 

@@ -2,8 +2,8 @@ package rig
 
 import (
 	"errors"
-	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -17,14 +17,26 @@ const (
 // ports counts on, so that two calls in a row return two ports.
 var ports atomic.Int64
 
-// FreeAddress returns a loopback address nobody listens on.
-func FreeAddress() (string, error) {
+// FreePort returns a port of the loopback that nobody listens on.
+func FreePort() (int, error) {
 	ports.CompareAndSwap(0, time.Now().UnixNano()/1000)
 	for range lastPort - firstPort {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+ports.Add(1)%(lastPort-firstPort))) //nolint:noctx // listening takes no time
+		port := firstPort + int(ports.Add(1)%(lastPort-firstPort))
+		l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // listening takes no time
 		if err == nil {
-			return l.Addr().String(), l.Close()
+			return port, l.Close()
 		}
 	}
-	return "", errors.New("no port is free")
+	return 0, errors.New("no port is free")
 }
+
+// FreeAddress is the address of a FreePort.
+func FreeAddress() (string, error) {
+	port, err := FreePort()
+	if err != nil {
+		return "", err
+	}
+	return loopback(port), nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

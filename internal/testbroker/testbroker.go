@@ -3,9 +3,7 @@
 package testbroker
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // Server is one throw-away broker. Its methods are for one goroutine at a time.
@@ -152,19 +152,11 @@ func find(t testing.TB, name, pkg string, places ...string) string {
 	return path
 }
 
-// freePort looks below the kernel's ephemeral range, where no outgoing connection takes the port while the server is down.
 func freePort(t testing.TB) int {
 	t.Helper()
-	err := errors.New("none tried")
-	for range 50 {
-		port := 10000 + rand.IntN(10000)
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			if err = l.Close(); err == nil {
-				return port
-			}
-		}
+	port, err := rig.FreePort()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no free port: %v", err)
-	return 0
+	return port
 }

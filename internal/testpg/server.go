@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -19,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // Server is one throw-away Postgres. Its methods are for one goroutine at a time.
@@ -66,7 +66,7 @@ func StartWith(ctx context.Context, dir string, o Options) (*Server, error) {
 	}
 	// A port that is free when we look may be taken when the server binds it.
 	for range 5 {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = rig.FreePort(); err != nil {
 			return nil, err
 		}
 		if err = s.Restart(ctx); err == nil {
@@ -288,17 +288,4 @@ func binaries() (string, error) {
 		return "", ErrNoBinaries
 	}
 	return filepath.Dir(path), nil
-}
-
-// freePort looks below the kernel's ephemeral range, where no outgoing connection takes the port while the server is down.
-func freePort() (int, error) {
-	var err error
-	for range 50 {
-		port := 20000 + rand.IntN(12000)
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port: %w", err)
 }
