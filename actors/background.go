@@ -91,7 +91,8 @@ func (b *background) retain(ctx context.Context) error {
 	return nil
 }
 
-// every runs a task in a rhythm, which it stretches by up to two fifths so that the members of a cluster do not ask all at once. A failure is logged when it is news, not each time.
+// every runs a task in a rhythm, which it stretches by up to two fifths so that the members of a cluster do not ask all at once. A failure is logged
+// when it is news, not each time.
 func (b *background) every(ctx context.Context, rhythm time.Duration, task func(context.Context) error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
