@@ -66,6 +66,11 @@ func openAudience(ctx context.Context, broker, group string) (a *audience, err e
 	if opened.broker, err = brokers.Open(ctx, opened.url, transport.Options{Group: group}); err != nil {
 		return nil, err
 	}
+	if s, ok := opened.broker.Subscriber.(message.SubscribeInitializer); ok && strings.HasPrefix(opened.url, "amqp") { // RabbitMQ keeps messages for the queues that are there
+		if err := s.SubscribeInitialize(demoTopic); err != nil {
+			return nil, err
+		}
+	}
 	if err := opened.openConsumer(ctx); err != nil {
 		return nil, err
 	}

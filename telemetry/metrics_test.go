@@ -66,6 +66,7 @@ func everything(m *Metrics, n int) {
 	m.ShardReleased(time.Second)
 	m.SetOutbox(1, time.Second, 1)
 	m.SetLanes(1)
+	m.AddHeld(1)
 	for _, path := range []string{PathOptimistic, PathRescan} {
 		m.Published(path, 1)
 		m.PublishFailed(path)

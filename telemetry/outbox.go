@@ -7,10 +7,10 @@ import (
 )
 
 type outboxMetrics struct {
-	outboxPending, outboxOldest, outboxDead, outboxLanes prometheus.Gauge
-	outboxPublished, outboxFailures                      *prometheus.CounterVec
-	outboxDeadTotal                                      prometheus.Counter
-	outboxAck                                            prometheus.Histogram
+	outboxPending, outboxOldest, outboxDead, outboxLanes, outboxHeld prometheus.Gauge
+	outboxPublished, outboxFailures                                  *prometheus.CounterVec
+	outboxDeadTotal                                                  prometheus.Counter
+	outboxAck                                                        prometheus.Histogram
 }
 
 func (m *Metrics) makeOutbox() {
@@ -18,6 +18,7 @@ func (m *Metrics) makeOutbox() {
 	m.outboxOldest = m.gauge("sagaz_outbox_oldest_age_seconds", "Age of the oldest message in the outbox; 0: it is empty. Of the whole store.")
 	m.outboxDead = m.gauge("sagaz_outbox_dead", "Messages that a broker refused for good and that lie in outbox_dead. Of the whole store.")
 	m.outboxLanes = m.gauge("sagaz_outbox_lanes", "Lanes that this node's relay serves; with a publisher it is one for every shard owned.")
+	m.outboxHeld = m.gauge("sagaz_outbox_held", "Messages that this node has in memory to be sent; a lane never holds more than about a thousand for a publisher: the rest waits in the store.")
 	m.outboxPublished = m.counters("sagaz_outbox_published_total", "Messages that the broker confirmed; path is optimistic (from memory, right after the commit) or rescan (read from the table).", "path")
 	m.outboxFailures = m.counters("sagaz_outbox_publish_failures_total", "Attempts to publish that failed and are repeated.", "path")
 	fromTheStart(m.outboxPublished, PathOptimistic, PathRescan)
@@ -46,6 +47,13 @@ func (m *Metrics) SetOutbox(pending int, oldest time.Duration, dead int) {
 func (m *Metrics) SetLanes(n int) {
 	if m != nil {
 		m.outboxLanes.Set(float64(n))
+	}
+}
+
+// AddHeld says by how much the number of messages that a relay holds in memory has changed: the gauge is the sum of all relays.
+func (m *Metrics) AddHeld(change int) {
+	if m != nil {
+		m.outboxHeld.Add(float64(change))
 	}
 }
 

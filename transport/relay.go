@@ -78,6 +78,7 @@ type Relay struct {
 	courier *Courier
 	workers map[int]*worker
 	failing map[int]bool
+	held    int  // as the metrics have it
 	outage  bool // the store did not answer the last time
 	closed  bool
 
@@ -171,6 +172,7 @@ func (r *Relay) Shutdown(ctx context.Context) error {
 	}
 	first := !r.closed
 	r.closed = true
+	r.tellHeld()
 	r.mu.Unlock()
 	stuck := 0
 	for lane, w := range working {

@@ -25,6 +25,7 @@ func (r *Relay) keep() {
 			r.mu.Lock()
 			r.courier.Tick()
 			r.wakeAll()
+			r.tellHeld()
 			r.mu.Unlock()
 			r.look()
 			if ticks++; ticks%sizeEvery == 1 && r.opts.Metrics != nil {

@@ -54,6 +54,13 @@ func (r *Relay) count(sent []Sent, now time.Time) {
 	}
 }
 
+// tellHeld tells the metrics how much is in memory. The caller holds mu.
+func (r *Relay) tellHeld() {
+	held := r.courier.Held()
+	r.opts.Metrics.AddHeld(held - r.held)
+	r.held = held
+}
+
 // note tells operators of the first lane that fails, and when none does any more. The caller holds mu.
 func (r *Relay) note(lane int, topic string, err error) {
 	failing := err != nil && !IsRefused(err)

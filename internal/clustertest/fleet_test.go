@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/actors"
 	"github.com/sagaz/sagaz/cli"
 	"github.com/sagaz/sagaz/examples/demo"
 	"github.com/sagaz/sagaz/internal/rig"
@@ -240,14 +241,23 @@ type load struct {
 	*process
 	f      *fleet
 	prefix string
+	shard  int // its sagas are all of that one; -1: of any
 	walks  bool
 }
 
-// load starts sagas and returns when the first has ended.
+// load starts sagas and returns when it is a member.
 func (f *fleet) load(flags ...string) *load {
 	f.t.Helper()
-	l := &load{f: f, prefix: fmt.Sprintf("load%d-", time.Now().UnixNano()), walks: contains(flags, "--walk")}
-	args := []string{"load", "--store", f.dsn, "--prefix", l.prefix, "--heartbeat", heartbeat.String(), "--expiry", expiry.String()}
+	return f.loadOf(-1, flags...)
+}
+
+// loadOf starts sagas of one shard alone.
+func (f *fleet) loadOf(shard int, flags ...string) *load {
+	f.t.Helper()
+	l := &load{f: f, prefix: fmt.Sprintf("load%d-", time.Now().UnixNano()), shard: shard, walks: contains(flags, "--walk")}
+	args := []string{
+		"load", "--store", f.dsn, "--prefix", l.prefix, "--heartbeat", heartbeat.String(), "--expiry", expiry.String(), "--shard", strconv.Itoa(shard),
+	}
 	l.process = start(f.t, nil, append(append(args, f.flags...), flags...)...)
 	l.await("ready")
 	return l
@@ -309,6 +319,9 @@ func (l *load) books(acknowledged int) {
 	ctx := context.Background()
 	name, outcomes := demo.New().Name, []cli.DemoOutcome(nil)
 	for i := 0; len(outcomes) < acknowledged; i++ {
+		if l.shard >= 0 && actors.ShardOf(l.prefix+name(i), shards) != l.shard {
+			continue
+		}
 		info, err := l.f.look.Get(ctx, l.prefix+name(i))
 		require.NoError(l.t, err)
 		require.Contains(l.t, []sagaz.Status{sagaz.Completed, sagaz.Compensated}, info.Status, info.ID)

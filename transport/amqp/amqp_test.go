@@ -3,6 +3,7 @@ package amqp_test
 import (
 	"testing"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	rabbit "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -35,9 +36,10 @@ func unroutable(t *testing.T, url string) {
 	require.ErrorContains(t, err, "no queue is bound")
 	require.False(t, transport.IsRefused(err), "it waits for its consumer")
 
+	require.NoError(t, b.Subscriber.(message.SubscribeInitializer).SubscribeInitialize("nobody"))
+	require.NoError(t, b.Publisher.Publish("nobody", transport.Event{ID: "a"}.Message()), "its queue is enough")
 	incoming, err := b.Subscriber.Subscribe(t.Context(), "nobody")
 	require.NoError(t, err)
-	require.NoError(t, b.Publisher.Publish("nobody", transport.Event{ID: "a"}.Message()))
 	m := <-incoming
 	require.Equal(t, "a", m.UUID)
 	m.Ack()

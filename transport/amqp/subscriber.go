@@ -68,6 +68,25 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return out, nil
 }
 
+// SubscribeInitialize implements message.SubscribeInitializer: it makes the group's queue, which keeps from then on what is published, and consumes nothing.
+func (s *subscriber) SubscribeInitialize(topic string) error {
+	if err := transport.CheckTopic(topic); err != nil {
+		return fmt.Errorf("make the queue of an AMQP exchange: %w", err)
+	}
+	conn, err := s.server.dial()
+	if err != nil {
+		return err
+	}
+	ch, err := conn.Channel()
+	if err == nil {
+		_, err = s.declare(ch, topic)
+	}
+	if err := errors.Join(err, conn.CloseDeadline(deadline(s.server.options.Timeout))); err != nil {
+		return fmt.Errorf("make the queue of AMQP exchange %q: %w", topic, err)
+	}
+	return nil
+}
+
 // run consumes, and connects again, until ctx ends.
 func (s *subscriber) run(ctx context.Context, topic string, current *session, out chan<- *message.Message) {
 	wait := firstWait
@@ -107,24 +126,33 @@ func (s *subscriber) prepare(conn *rabbit.Connection, topic string) (<-chan rabb
 	if err != nil {
 		return nil, err
 	}
-	if err := declareTopic(ch, topic); err != nil {
+	queue, err := s.declare(ch, topic)
+	if err != nil {
 		return nil, err
 	}
-	o := s.server.options
-	queue, args := topic+"."+o.Group, rabbit.Table{}
+	if err := ch.Qos(s.server.options.Parallel, 0, false); err != nil {
+		return nil, fmt.Errorf("limit what is in flight: %w", err)
+	}
+	return ch.Consume(queue, "", false, false, false, false, nil)
+}
+
+// declare makes the group's queue of a topic unless it is there.
+func (s *subscriber) declare(ch *rabbit.Channel, topic string) (queue string, err error) {
+	if err := declareTopic(ch, topic); err != nil {
+		return "", err
+	}
+	o, args := s.server.options, rabbit.Table{}
+	queue = topic + "." + o.Group
 	if o.Parallel == 1 {
 		args["x-single-active-consumer"] = true // the others stand by: otherwise two members would have two messages of one saga
 	}
 	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
-		return nil, fmt.Errorf("declare queue %q: %w", queue, err)
+		return "", fmt.Errorf("declare queue %q: %w", queue, err)
 	}
 	if err := ch.QueueBind(queue, "", topic, false, nil); err != nil {
-		return nil, fmt.Errorf("bind queue %q: %w", queue, err)
+		return "", fmt.Errorf("bind queue %q: %w", queue, err)
 	}
-	if err := ch.Qos(o.Parallel, 0, false); err != nil {
-		return nil, fmt.Errorf("limit what is in flight: %w", err)
-	}
-	return ch.Consume(queue, "", false, false, false, false, nil)
+	return queue, nil
 }
 
 // consume hands deliveries on until ctx ends or the connection breaks.

@@ -15,10 +15,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/actors"
 	"github.com/sagaz/sagaz/cli"
 	"github.com/sagaz/sagaz/examples/demo"
 	"github.com/sagaz/sagaz/internal/clustertest/walk"
 )
+
+// shards is how many a store has.
+const shards = 256
 
 // Report is the last line that load prints.
 type Report struct {
@@ -37,6 +41,7 @@ type load struct {
 	every       time.Duration
 	walk        int
 	pause       time.Duration
+	shard       int
 
 	demo  *cli.Demo
 	world cli.DemoWorld
@@ -62,6 +67,7 @@ func loadCommand() *cobra.Command {
 	f.DurationVar(&l.every, "every", 0, "the pause of each worker between two sagas")
 	f.IntVar(&l.walk, "walk", 0, "the version of walk to start; 0: orders and trips")
 	f.DurationVar(&l.pause, "pause", 0, "of a walk")
+	f.IntVar(&l.shard, "shard", -1, "start only orders and trips of that shard (default: of all)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		l.cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 		if tls.CertFile != "" {
@@ -92,7 +98,11 @@ func (l *load) run(ctx context.Context) (err error) {
 	for range l.concurrency {
 		workers.Go(func() {
 			for !stop.Load() && ctx.Err() == nil {
-				l.one(ctx, int(next.Add(1)-1))
+				i := int(next.Add(1) - 1)
+				if l.shard >= 0 && actors.ShardOf(l.prefix+l.demo.Name(i), shards) != l.shard {
+					continue
+				}
+				l.one(ctx, i)
 				time.Sleep(l.every)
 			}
 		})
