@@ -48,6 +48,17 @@ bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postg
 	$(WITHPG) go run ./bench/events
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
+# Flags of the comparison, e.g. `make bench-peers PEERSFLAGS="-engines sagaz,dbos -rounds 1"`.
+PEERSFLAGS ?=
+
+.PHONY: bench-peers
+bench-peers: setup ## measure Sagaz beside other engines on one Postgres
+	$(WITHPG) go run -C bench/peers . -csv $(CURDIR)/docs/peers.csv -svg $(CURDIR)/docs/peers.svg $(PEERSFLAGS)
+
+.PHONY: test-peers
+test-peers: setup ## see that every engine of bench-peers runs the same saga
+	$(WITHPG) go test -C bench/peers -count 1 ./...
+
 # How long `make fuzz` looks at each decoder.
 FUZZTIME ?= 30s
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/internal/meter"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 )
 
 // measureCluster prints what being a cluster costs, and what its members' comings and goings do.
-func measureCluster(ctx context.Context, store string, m *meter, sagas, live, rounds int) error {
-	if m.db == nil {
+func measureCluster(ctx context.Context, store string, m *meter.Meter, sagas, live, rounds int) error {
+	if m.DB == nil {
 		return errors.New("-cluster needs Postgres")
 	}
 	look, err := sagaz.Inspect(ctx, store)
@@ -30,7 +31,7 @@ func measureCluster(ctx context.Context, store string, m *meter, sagas, live, ro
 		return err
 	}
 	defer func() { _ = look.Close() }()
-	if err := idle(ctx, store, m.db, look); err != nil { // first: nothing is left to be written behind
+	if err := idle(ctx, store, m.DB, look); err != nil { // first: nothing is left to be written behind
 		return fmt.Errorf("idle members: %w", err)
 	}
 	if err := clustered(ctx, store, m, sagas, rounds); err != nil {
@@ -43,7 +44,7 @@ func measureCluster(ctx context.Context, store string, m *meter, sagas, live, ro
 		return fmt.Errorf("a drain: %w", err)
 	}
 	for _, n := range slices.Compact([]int{0, live}) {
-		if err := failover(ctx, store, m.db, look, n); err != nil {
+		if err := failover(ctx, store, m.DB, look, n); err != nil {
 			return fmt.Errorf("a killed node, %d live sagas: %w", n, err)
 		}
 	}
@@ -51,7 +52,7 @@ func measureCluster(ctx context.Context, store string, m *meter, sagas, live, ro
 }
 
 // clustered compares a node alone with its store and a node that is the only member of a cluster, in turns.
-func clustered(ctx context.Context, store string, m *meter, sagas, rounds int) error {
+func clustered(ctx context.Context, store string, m *meter.Meter, sagas, rounds int) error {
 	fmt.Printf("\n%d rounds, medians\n%-18s %5s %8s %8s %8s %8s %8s %8s\n", rounds, "", "conc", "sagas/s", "p50 ms", "p99 ms", "Go µs", "PG µs", "WAL B")
 	for _, row := range []struct{ concurrency, sagas int }{{64, sagas / 2}, {clusterLoad, sagas}} {
 		var alone, member []figures
@@ -85,7 +86,7 @@ func newMember(ctx context.Context, store string, sagas, concurrency int) (*subj
 
 // spread compares one node with three, in turns: once with all in the same processes, which start a share of the sagas each, so that two thirds of the
 // starts go to another process; and once with the participants and the caller in processes of their own, where every start and every command does.
-func spread(ctx context.Context, store string, m *meter, look *sagaz.Inspector, sagas, rounds int) error {
+func spread(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, sagas, rounds int) error {
 	for _, apart := range []bool{false, true} {
 		got := map[int][]figures{}
 		for range rounds {
@@ -109,7 +110,7 @@ func spread(ctx context.Context, store string, m *meter, look *sagaz.Inspector, 
 }
 
 // shared runs sagas on so many nodes.
-func shared(ctx context.Context, store string, m *meter, look *sagaz.Inspector, nodes int, apart bool, sagas int) (figures, error) {
+func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, nodes int, apart bool, sagas int) (figures, error) {
 	open := func() (*fleet, error) { return start(ctx, store, look, slices.Repeat([]string{roleBoth}, nodes)...) }
 	if apart {
 		open = func() (*fleet, error) { return serve(ctx, store, look, nodes) }
@@ -118,7 +119,7 @@ func shared(ctx context.Context, store string, m *meter, look *sagaz.Inspector, 
 	if err != nil {
 		return figures{}, err
 	}
-	before, err := m.read(ctx)
+	before, err := m.Read(ctx)
 	if err != nil {
 		return figures{}, errors.Join(err, f.stop(ctx))
 	}
@@ -126,8 +127,8 @@ func shared(ctx context.Context, store string, m *meter, look *sagaz.Inspector, 
 	if err != nil {
 		return figures{}, errors.Join(err, f.stop(ctx))
 	}
-	after, err := m.read(ctx)
-	its.pgCPU = after.since(before).pgCPU / time.Duration(sagas)
+	after, err := m.Read(ctx)
+	its.pgCPU = after.Since(before).PGCPU / time.Duration(sagas)
 	return its, errors.Join(err, f.stop(ctx))
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/internal/meter"
 )
 
 func main() {
@@ -53,16 +54,16 @@ func bench(ctx context.Context) error {
 	if err := sagaz.Migrate(ctx, *store); err != nil {
 		return err
 	}
-	meter, err := newMeter(ctx, *store)
+	m, err := meter.New(ctx, *store)
 	if err != nil {
 		return err
 	}
-	defer meter.close(ctx)
+	defer m.Close(ctx)
 	if *cluster {
-		return measureCluster(ctx, *store, meter, *sagas, *live, *rounds)
+		return measureCluster(ctx, *store, m, *sagas, *live, *rounds)
 	}
 	if *sagas > 0 {
-		if err := rates(ctx, *store, meter, *sagas, *rounds); err != nil {
+		if err := rates(ctx, *store, m, *sagas, *rounds); err != nil {
 			return err
 		}
 	}
@@ -71,11 +72,11 @@ func bench(ctx context.Context) error {
 			return err
 		}
 	}
-	if meter.db == nil {
+	if m.DB == nil {
 		return nil
 	}
 	if *sleeping > 0 && *live > 0 {
-		if err := startUp(ctx, *store, meter.db, *sleeping); err != nil {
+		if err := startUp(ctx, *store, m.DB, *sleeping); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/bench/floor"
+	"github.com/sagaz/sagaz/internal/meter"
 	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/postgres"
 	"github.com/sagaz/sagaz/persistence/sqlite"
@@ -39,7 +40,7 @@ type figures struct {
 }
 
 // rates prints a row for floor and node at each concurrency, happy and compensated.
-func rates(ctx context.Context, store string, m *meter, sagas, rounds int) error {
+func rates(ctx context.Context, store string, m *meter.Meter, sagas, rounds int) error {
 	fmt.Printf("\n%d rounds, medians; \"of floor\" compares sagas/s, \"p50 ×\" the medians of a saga's time\n", rounds)
 	fmt.Printf("%-18s %5s %8s %8s %8s %8s %8s %8s %9s %6s\n", "", "conc", "sagas/s", "p50 ms", "p99 ms", "Go µs", "PG µs", "WAL B", "of floor", "p50 ×")
 	for _, row := range []struct{ concurrency, sagas int }{{1, sagas / 50}, {64, sagas / 2}, {1024, sagas}} {
@@ -71,12 +72,12 @@ type subject struct {
 }
 
 // measure opens something, runs it, and closes it. What is written behind counts as used, but not as time.
-func measure(ctx context.Context, m *meter, sagas int, open func() (*subject, error)) (figures, error) {
+func measure(ctx context.Context, m *meter.Meter, sagas int, open func() (*subject, error)) (figures, error) {
 	s, err := open()
 	if err != nil {
 		return figures{}, err
 	}
-	before, err := m.read(ctx)
+	before, err := m.Read(ctx)
 	if err != nil {
 		return figures{}, err
 	}
@@ -90,15 +91,15 @@ func measure(ctx context.Context, m *meter, sagas int, open func() (*subject, er
 	if err := s.stop(); err != nil {
 		return figures{}, err
 	}
-	after, err := m.read(ctx)
+	after, err := m.Read(ctx)
 	if err != nil {
 		return figures{}, err
 	}
-	used, n := after.since(before), time.Duration(sagas)
+	used, n := after.Since(before), time.Duration(sagas)
 	slices.Sort(took)
 	return figures{
 		perSecond: float64(sagas) / wall.Seconds(), p50: took[sagas/2], p99: took[sagas*99/100],
-		goCPU: used.goCPU / n, pgCPU: used.pgCPU / n, wal: used.wal / int64(sagas),
+		goCPU: used.GoCPU / n, pgCPU: used.PGCPU / n, wal: used.WAL / int64(sagas),
 	}, nil
 }
 
@@ -167,12 +168,12 @@ func median[T cmp.Ordered](rounds []figures, of func(figures) T) T {
 	return all[len(all)/2]
 }
 
-func line(what string, concurrency int, m *meter, f figures) string {
+func line(what string, concurrency int, m *meter.Meter, f figures) string {
 	pg, wal := "–", "–"
-	if m.postmaster > 0 {
+	if m.SeesPostgres() {
 		pg = fmt.Sprintf("%.1f", micros(f.pgCPU))
 	}
-	if m.db != nil {
+	if m.DB != nil {
 		wal = fmt.Sprint(f.wal)
 	}
 	return fmt.Sprintf("%-18s %5d %8.0f %8.2f %8.2f %8.1f %8s %8s", what, concurrency, f.perSecond, micros(f.p50)/1e3, micros(f.p99)/1e3, micros(f.goCPU), pg, wal)

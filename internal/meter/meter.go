@@ -1,4 +1,5 @@
-package main
+// Package meter reads from /proc and from Postgres what has been used: processor time, memory, log.
+package meter
 
 import (
 	"bytes"
@@ -14,22 +15,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// meter reads what has been used so far: by this process, and by a Postgres that runs on this machine.
-type meter struct {
-	db         *pgx.Conn // nil: not Postgres
+// Meter reads what has been used so far: by this process, and by a Postgres that runs on this machine. It is for one goroutine at a time.
+type Meter struct {
+	DB         *pgx.Conn // nil: the store is not Postgres
 	postmaster int       // 0: not on this machine
 }
 
-// reading is what was used up to a moment.
-type reading struct {
-	goCPU time.Duration
-	pgCPU time.Duration // of the postmaster and everything it started, and has started
-	wal   int64         // bytes
+// Reading is what was used up to a moment, or between two.
+type Reading struct {
+	GoCPU time.Duration // of this process
+	PGCPU time.Duration // of the postmaster and everything it started, and has started; 0: it is not on this machine
+	WAL   int64         // bytes of Postgres' log
 }
 
-func newMeter(ctx context.Context, store string) (*meter, error) {
+// New is a meter of this process and of a store, given by its URL.
+func New(ctx context.Context, store string) (*Meter, error) {
 	if !strings.HasPrefix(store, "postgres") {
-		return &meter{}, nil
+		return &Meter{}, nil
 	}
 	db, err := pgx.Connect(ctx, store)
 	if err != nil {
@@ -39,39 +41,45 @@ func newMeter(ctx context.Context, store string) (*meter, error) {
 	if err := db.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&backend); err != nil {
 		return nil, err
 	}
-	m := &meter{db: db}
+	m := &Meter{DB: db}
 	if p, ok := stat(backend); ok && p.name == "postgres" {
 		m.postmaster = p.parent
 	}
 	return m, nil
 }
 
-func (m *meter) close(ctx context.Context) {
-	if m.db != nil {
-		_ = m.db.Close(ctx)
+// Close ends the connection to Postgres.
+func (m *Meter) Close(ctx context.Context) {
+	if m.DB != nil {
+		_ = m.DB.Close(ctx)
 	}
 }
 
-func (m *meter) read(ctx context.Context) (r reading, err error) {
+// Read reads.
+func (m *Meter) Read(ctx context.Context) (r Reading, err error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return r, err
 	}
-	r.goCPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	if m.db != nil {
-		if err := m.db.QueryRow(ctx, "SELECT (pg_current_wal_lsn() - '0/0')::bigint").Scan(&r.wal); err != nil {
+	r.GoCPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	if m.DB != nil {
+		if err := m.DB.QueryRow(ctx, "SELECT (pg_current_wal_lsn() - '0/0')::bigint").Scan(&r.WAL); err != nil {
 			return r, err
 		}
 	}
 	if m.postmaster > 0 {
-		r.pgCPU, err = family(m.postmaster)
+		r.PGCPU, err = Family(m.postmaster)
 	}
 	return r, err
 }
 
-func (r reading) since(before reading) reading {
-	return reading{goCPU: r.goCPU - before.goCPU, pgCPU: r.pgCPU - before.pgCPU, wal: r.wal - before.wal}
+// Since is what was used after an earlier reading.
+func (r Reading) Since(before Reading) Reading {
+	return Reading{GoCPU: r.GoCPU - before.GoCPU, PGCPU: r.PGCPU - before.PGCPU, WAL: r.WAL - before.WAL}
 }
+
+// SeesPostgres says whether Postgres' processor time is read: it runs on this machine.
+func (m *Meter) SeesPostgres() bool { return m.postmaster > 0 }
 
 // clockTicks is USER_HZ, in which /proc counts: 100 on every Linux that Go runs on.
 const clockTicks = 100
@@ -103,8 +111,8 @@ func stat(pid int) (process, bool) {
 	return process{name: string(text[open+1 : end]), parent: int(n[1]), own: ticks(n[11] + n[12]), waited: ticks(n[13] + n[14])}, true
 }
 
-// family adds up a process, its children, and those it has outlived.
-func family(parent int) (time.Duration, error) {
+// Family adds up the processor time of a process, its children, and those it has outlived.
+func Family(parent int) (time.Duration, error) {
 	p, ok := stat(parent)
 	if !ok {
 		return 0, fmt.Errorf("process %d is gone", parent)
@@ -124,4 +132,17 @@ func family(parent int) (time.Duration, error) {
 		}
 	}
 	return sum, nil
+}
+
+// Resident is the memory of a process that is in RAM, in bytes.
+func Resident(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		return 0, err
+	}
+	return resident * int64(os.Getpagesize()), nil
 }

@@ -1,0 +1,131 @@
+// Command peers runs the same order saga on Sagaz and on its peers, on one machine and, where they take one, on one Postgres, and
+// prints how fast each is and what it uses. Engines take turns, round after round, each in a process of its own.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags, in the words of the command line.
+type options struct {
+	store, engines, csv, svg string
+	rounds                   int
+	warm, window             time.Duration
+}
+
+func run(ctx context.Context) error {
+	var o options
+	flag.StringVar(&o.store, "store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… of a superuser; the default is $SAGAZ_TEST_POSTGRES")
+	flag.StringVar(&o.engines, "engines", "", "measure these, e.g. sagaz,dbos; the default is all")
+	flag.StringVar(&o.csv, "csv", "", "write every figure to this file")
+	flag.StringVar(&o.svg, "svg", "", "write the plot to this file")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often the engines take turns; each figure is the median")
+	flag.DurationVar(&o.warm, "warm", time.Second, "how long each load is on before it is measured")
+	flag.DurationVar(&o.window, "window", 3*time.Second, "how long each load is measured")
+	one := flag.String("turn", "", "be the process of one engine's turn")
+	flag.Parse()
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	if o.store == "" {
+		return fmt.Errorf("no store: give -store, or run make bench-peers")
+	}
+	if *one != "" {
+		chosen, err := choose(*one)
+		if err != nil {
+			return err
+		}
+		results, err := turn(ctx, chosen[0], o.store, o.warm, o.window)
+		if err != nil {
+			return fmt.Errorf("%s: %w", *one, err)
+		}
+		return json.NewEncoder(os.Stdout).Encode(results)
+	}
+	chosen, err := choose(o.engines)
+	if err != nil {
+		return err
+	}
+	results, err := rounds(ctx, chosen, o)
+	if err != nil {
+		return err
+	}
+	return report(os.Stdout, chosen, results, o)
+}
+
+// rounds lets every engine have its turn, again and again, and returns all that they showed.
+func rounds(ctx context.Context, chosen []peer, o options) ([]result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var all []result
+	for round := range o.rounds {
+		for _, p := range chosen {
+			store, err := database(ctx, o.store, "peers_"+p.name)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, p.name)
+			cmd := exec.CommandContext(ctx, self, "-turn", p.name, "-store", store, "-warm", o.warm.String(), "-window", o.window.String())
+			cmd.Stderr = os.Stderr
+			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+			out, err := cmd.Output()
+			if err != nil {
+				return nil, fmt.Errorf("the turn of %s: %w", p.name, err)
+			}
+			var results []result
+			if err := json.Unmarshal(out, &results); err != nil {
+				return nil, fmt.Errorf("the turn of %s: %w\n%s", p.name, err, out)
+			}
+			all = append(all, results...)
+		}
+	}
+	return all, nil
+}
+
+// database makes an empty database on the server that a URL leads to, unless it is there, and returns the URL that leads to it.
+// The checkpoint keeps one engine's dirty pages out of the next one's turn.
+func database(ctx context.Context, store, name string) (string, error) {
+	db, err := pgx.Connect(ctx, store)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close(ctx)
+	var there bool
+	if err := db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil {
+		return "", err
+	}
+	if !there {
+		if _, err := db.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+			return "", err
+		}
+	}
+	if _, err := db.Exec(ctx, "CHECKPOINT"); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(store)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
