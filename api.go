@@ -182,6 +182,11 @@ func (b backend) Await(ctx context.Context, id string) (*sagazpb.Saga, error) {
 	}
 }
 
+// Changes implements console.Backend. It hears of sagas that live on this node.
+func (b backend) Changes(id string) (changed <-chan struct{}, stop func()) {
+	return b.runtime.Load().Watch(id)
+}
+
 // Operate implements console.Backend.
 func (b backend) Operate(ctx context.Context, o console.Operation) error {
 	return apiError(b.operate(ctx, &sagazpb.OperateSaga{SagaId: o.ID, Verb: o.Verb, Step: o.Step, Note: o.Note, By: o.By}))

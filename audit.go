@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sagaz/sagaz/actors"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -67,7 +68,7 @@ func (n *Node) audited(ctx context.Context, op *sagazpb.OperateSaga, do func() e
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if problem := n.store.Settle(settle, id, outcome); problem != nil {
-		n.cfg.Logger.Warn("the outcome of an operator's verb is not recorded", "saga", op.SagaId, "outcome", outcome, "error", problem)
+		n.cfg.Logger.Warn("the outcome of an operator's verb is not recorded", "saga", op.SagaId, "shard", actors.ShardOf(op.SagaId, n.store.Shards()), "outcome", outcome, "error", problem)
 	}
 	return err
 }

@@ -46,7 +46,8 @@ type Config struct {
 	// Events say what is told of every saga; Emit tells more of one definition's.
 	Events Events
 
-	// Logger takes the lines for operators. Defaults to slog.Default().
+	// Logger takes the lines for operators. Each has the field node (host name and process id); one about a saga has saga and shard, one about a
+	// step also step; one about several shards has shards. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// Retention is how long sagas are kept after their end. Defaults to 7 days; negative keeps them for ever.

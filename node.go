@@ -39,6 +39,7 @@ type Node struct {
 // cannot be reached.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
+	cfg.Logger = cfg.Logger.With("node", memberName())
 	registry, err := newRegistry(cfg.Sagas)
 	if err != nil {
 		return nil, err

@@ -69,8 +69,16 @@ func (h sagaHost) Send(from Owner, c *sagazpb.Command) {
 
 // Problem implements Host.
 func (h sagaHost) Problem(text, id string, err error) {
-	h.cfg.Logger.Error(text, "saga", id, "error", err)
+	h.cfg.Logger.Error(text, "saga", id, "shard", ShardOf(id, h.open.count()), "error", err)
 }
+
+// Stuck implements Host.
+func (h sagaHost) Stuck(id, step, why string) {
+	h.cfg.Logger.Warn("a saga is stuck: it waits for a person", "saga", id, "step", step, "shard", ShardOf(id, h.open.count()), "error", why)
+}
+
+// Changed implements Host.
+func (h sagaHost) Changed(id string) { h.watches.changed(id) }
 
 // IdleAfter implements Host.
 func (h sagaHost) IdleAfter() time.Duration { return h.cfg.IdleAfter }

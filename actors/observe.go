@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -154,6 +155,27 @@ func (s *Saga) count(cause any, events []*sagazpb.Event) {
 			}
 		}
 	}
+}
+
+// sayStuck logs that a committed transition made the saga wait for a person.
+func (s *Saga) sayStuck(events []*sagazpb.Event) {
+	for _, e := range events {
+		if e.Kind == sagazpb.EventKind_EVENT_KIND_SAGA_STUCK {
+			step, why := s.stuckWith()
+			s.host.Stuck(s.tenant.ID, step, why)
+			return
+		}
+	}
+}
+
+// stuckWith is the first step that keeps the saga from going on, and why; an empty step: it is its result.
+func (s *Saga) stuckWith() (step, why string) {
+	for i, st := range s.state.Steps {
+		if why := cmp.Or(st.Stuck, st.BuildError); why != "" {
+			return s.def.Plan.Steps[i].Name, why
+		}
+	}
+	return "", s.state.ResultError
 }
 
 func (s *Saga) countTimeout(m *telemetry.Metrics, step int, compensation bool) {

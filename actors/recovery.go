@@ -161,7 +161,7 @@ func (r *recovery) hand(ctx context.Context, shard int, page []persistence.Recor
 	carried, left := r.rt.cfg.Registry.Carried(page)
 	for i := range left {
 		r.rt.cfg.Logger.Warn("a running saga is left alone: this build has no definition of its shape",
-			"saga", left[i].ID, "definition", left[i].Definition, "version", left[i].DefinitionVersion)
+			"saga", left[i].ID, "shard", shard, "definition", left[i].Definition, "version", left[i].DefinitionVersion)
 	}
 	if len(carried) == 0 {
 		return 0, nil

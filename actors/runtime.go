@@ -64,6 +64,7 @@ type Runtime struct {
 	participants map[string]*actor.PID
 	servers      []*Server
 	loads        chan struct{} // bounds concurrent loads
+	watches      watches
 	live         atomic.Int64
 	closing      atomic.Bool // no request is taken any more
 	halting      atomic.Bool // no command is sent any more

@@ -34,6 +34,10 @@ type Host interface {
 	// Send takes a command to its participant. When nobody can be asked, from is told.
 	Send(from Owner, c *sagazpb.Command)
 	Problem(text string, id string, err error)
+	// Stuck says that a saga waits for a person: because of a step, or, when step is empty, of its result.
+	Stuck(id, step, why string)
+	// Changed says that a transition of a saga is stored.
+	Changed(id string)
 	IdleAfter() time.Duration
 	Metrics() *telemetry.Metrics
 	Tracer() *telemetry.Tracer

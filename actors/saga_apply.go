@@ -74,8 +74,10 @@ func (s *Saga) onCommitted(err error) {
 		return
 	}
 	s.asleep = false
+	s.host.Changed(s.tenant.ID)
 	s.count(msg, events)
 	s.traced(msg, events)
+	s.sayStuck(events)
 	if r := s.starting; r != nil {
 		s.starting = nil
 		r.answer(&sagazpb.SagaResponse{RequestId: r.RequestId})

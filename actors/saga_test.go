@@ -30,6 +30,8 @@ func (b *stand) Load(string, func(*persistence.Record, error))    { b.note("load
 func (b *stand) Reread(int)                                       { b.note("reread") }
 func (b *stand) Send(Owner, *sagazpb.Command)                     { b.note("send") }
 func (b *stand) Problem(string, string, error)                    { b.note("problem") }
+func (b *stand) Stuck(string, string, string)                     { b.note("stuck") }
+func (b *stand) Changed(string)                                   {}
 func (b *stand) IdleAfter() time.Duration                         { return time.Second }
 func (b *stand) Metrics() *telemetry.Metrics                      { return nil }
 func (b *stand) Tracer() *telemetry.Tracer                        { return nil }

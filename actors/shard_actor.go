@@ -79,7 +79,7 @@ func (a *shardActor) terminated(pid *actor.PID) {
 	}
 	for id, t := range a.shard.Tenants() {
 		if t.Mailbox.(*actor.PID).Equal(pid) {
-			a.rt.cfg.Logger.Error("a saga's actor failed; the next message loads it again", "saga", id)
+			a.rt.cfg.Logger.Error("a saga's actor failed; the next message loads it again", "saga", id, "shard", t.Shard)
 			a.shard.Failed(t)
 			return
 		}

@@ -21,6 +21,8 @@ type Backend interface {
 	List(ctx context.Context, q ListQuery) ([]*sagazpb.SagaSummary, *Position, error)
 	// Await returns a saga once it has ended.
 	Await(ctx context.Context, id string) (*sagazpb.Saga, error)
+	// Changes returns a channel that is given a token when a saga has changed, as far as this node hears of it, until stop is called.
+	Changes(id string) (changed <-chan struct{}, stop func())
 	// Operate carries out a verb and records who asked for it and why, also when it is refused.
 	Operate(ctx context.Context, o Operation) error
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,6 +27,9 @@ type Config struct {
 
 	// Pprof serves /debug/pprof/ to operators.
 	Pprof bool
+
+	// LookAgain is how often Watch looks at a saga that nobody tells it of, because it lives on another node. Defaults to 250 ms.
+	LookAgain time.Duration
 
 	Gatherer prometheus.Gatherer // what /metrics serves
 	Metrics  *telemetry.Metrics  // counts the API's own requests
@@ -60,7 +64,7 @@ func (c Config) tls() (*tls.Config, error) {
 	if c.TLSCert == "" || c.TLSKey == "" {
 		return nil, fmt.Errorf("TLS needs both a certificate and a key; the certificate is %q, the key %q", c.TLSCert, c.TLSKey)
 	}
-	pair, err := newFile(c.TLSCert, c.Logger, func([]byte) (*tls.Certificate, error) {
+	pair, err := newFile(c.TLSCert, c.TLSKey, c.Logger, func([]byte) (*tls.Certificate, error) {
 		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		return &cert, err
 	})

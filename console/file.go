@@ -11,14 +11,16 @@ import (
 // maxFileBytes bounds what is read of a file of tokens or of a certificate.
 const maxFileBytes = 1 << 20
 
-// file is what a file says, read again when the file has changed. While a new content is wrong, or missing, the last good one stays.
+// file is what a file says, read again when the file, or the one that belongs to it, has changed. While a new content is wrong, or missing, the last good
+// one stays.
 type file[T any] struct {
 	path   string
+	beside string // a file that parse reads too; empty: none
 	logger *slog.Logger
 	parse  func([]byte) (T, error)
 
 	mu    sync.Mutex
-	seen  stamp
+	seen  [2]stamp
 	value T
 }
 
@@ -29,9 +31,9 @@ type stamp struct {
 	problem  string
 }
 
-func newFile[T any](path string, logger *slog.Logger, parse func([]byte) (T, error)) (*file[T], error) {
-	f := &file[T]{path: path, logger: logger, parse: parse}
-	f.seen = f.stamp()
+func newFile[T any](path, beside string, logger *slog.Logger, parse func([]byte) (T, error)) (*file[T], error) {
+	f := &file[T]{path: path, beside: beside, logger: logger, parse: parse}
+	f.seen = f.stamps()
 	value, err := f.read()
 	if err != nil {
 		return nil, err
@@ -44,7 +46,7 @@ func newFile[T any](path string, logger *slog.Logger, parse func([]byte) (T, err
 func (f *file[T]) get() T {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.stamp()
+	now := f.stamps()
 	if now == f.seen {
 		return f.value
 	}
@@ -58,8 +60,16 @@ func (f *file[T]) get() T {
 	return f.value
 }
 
-func (f *file[T]) stamp() stamp {
-	info, err := os.Stat(f.path)
+func (f *file[T]) stamps() (seen [2]stamp) {
+	seen[0] = stampOf(f.path)
+	if f.beside != "" {
+		seen[1] = stampOf(f.beside)
+	}
+	return seen
+}
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
 	if err != nil {
 		return stamp{problem: err.Error()}
 	}

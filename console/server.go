@@ -40,7 +40,7 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, served: make(chan struct{})}
 	if cfg.Tokens != "" {
-		if s.tokens, err = newFile(cfg.Tokens, cfg.Logger, parseTokens); err != nil {
+		if s.tokens, err = newFile(cfg.Tokens, "", cfg.Logger, parseTokens); err != nil {
 			return nil, fmt.Errorf("tokens of the API: %w", err)
 		}
 	}

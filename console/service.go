@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -116,13 +117,15 @@ func (s *service) waiting(ctx context.Context) (context.Context, context.CancelF
 	}
 }
 
-// watchEvery is how often a watched saga is looked at.
-const watchEvery = 250 * time.Millisecond
+// lookAgain is the default of Config.LookAgain.
+const lookAgain = 250 * time.Millisecond
 
 func (s *service) Watch(ctx context.Context, r *connect.Request[sagazpb.WatchRequest], stream *connect.ServerStream[sagazpb.WatchResponse]) error {
 	ctx, cancel := s.waiting(ctx)
 	defer cancel()
-	tick := time.NewTicker(watchEvery)
+	changed, stop := s.backend().Changes(r.Msg.Id)
+	defer stop()
+	tick := time.NewTicker(cmp.Or(s.server.cfg.LookAgain, lookAgain))
 	defer tick.Stop()
 	var shown *sagazpb.Saga
 	for {
@@ -146,6 +149,7 @@ func (s *service) Watch(ctx context.Context, r *connect.Request[sagazpb.WatchReq
 			return nil
 		}
 		select {
+		case <-changed:
 		case <-tick.C:
 		case <-ctx.Done():
 			return s.left(ctx)

@@ -54,7 +54,7 @@ func TestAFileIsReadAgainWhenItHasChanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
 	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
 	write("alice operator " + aliceToken)
-	f, err := newFile(path, slog.New(slog.DiscardHandler), parseTokens)
+	f, err := newFile(path, "", slog.New(slog.DiscardHandler), parseTokens)
 	require.NoError(t, err)
 	has := func(token string) bool {
 		_, ok := find(f.get(), token)
@@ -74,6 +74,6 @@ func TestAFileIsReadAgainWhenItHasChanged(t *testing.T) {
 	require.True(t, has(aliceToken))
 	require.False(t, has(bobToken))
 
-	_, err = newFile(filepath.Join(t.TempDir(), "none"), slog.New(slog.DiscardHandler), parseTokens)
+	_, err = newFile(filepath.Join(t.TempDir(), "none"), "", slog.New(slog.DiscardHandler), parseTokens)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -221,7 +221,7 @@ func (c *Checkpointer) write(batch []*Snapshot) bool {
 // writeOneByOne keeps a snapshot that the store refuses from holding up the others. It is given up: the journal still has what it would cover.
 func (c *Checkpointer) writeOneByOne(batch []*Snapshot, refusal error) bool {
 	if len(batch) == 1 {
-		c.opts.Logger.Error("the store refused a snapshot", "saga", batch[0].Saga.ID, "error", refusal)
+		c.opts.Logger.Error("the store refused a snapshot", "saga", batch[0].Saga.ID, "shard", batch[0].Saga.Shard, "error", refusal)
 		return true
 	}
 	for i := range batch {

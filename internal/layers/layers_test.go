@@ -39,8 +39,12 @@ func TestHouse(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		lines, err := checkLines(filepath.ToSlash(rel), string(src))
+		if err != nil {
+			return err
+		}
 		files++
-		for _, complaint := range found {
+		for _, complaint := range append(found, lines...) {
 			t.Error(complaint)
 		}
 		return nil
@@ -132,5 +136,21 @@ func TestRulesRunOneWay(t *testing.T) {
 	}
 	for _, r := range rooms {
 		visit(r.path, nil)
+	}
+}
+
+func TestLinesAboutASagaSayItsShard(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]int{
+		`log.Error("it failed", "saga", id, "error", err)`:              1,
+		`a.b.Logger.Warn("it failed", "saga", id)`:                      1,
+		`log.InfoContext(ctx, "x", "saga", id)`:                         1,
+		`log.Error("it failed", "saga", id, "shard", 7)`:                0,
+		`log.Error("it failed", "shard", 7)`:                            0,
+		`log.Error("saga", "error", err, "shard", 7); text("saga", id)`: 0,
+	} {
+		found, err := checkLines("actors/x.go", "package actors\n\nfunc f() { "+src+" }\n")
+		require.NoError(t, err)
+		require.Len(t, found, want, src)
 	}
 }

@@ -120,6 +120,12 @@ func absent(c *sagazpb.Command) *sagazpb.Reply {
 // Problem implements actors.Host.
 func (h host) Problem(text, id string, _ error) { h.say(h.name, text, id) }
 
+// Stuck implements actors.Host. The journal says the same.
+func (host) Stuck(string, string, string) {}
+
+// Changed implements actors.Host. Nobody watches.
+func (host) Changed(string) {}
+
 // IdleAfter implements actors.Host.
 func (h host) IdleAfter() time.Duration { return h.idleAfter }
 

@@ -73,7 +73,8 @@ type SagaServiceClient interface {
 	Get(context.Context, *connect.Request[sagazpb.GetRequest]) (*connect.Response[sagazpb.GetResponse], error)
 	// List returns sagas, newest start first. Role: viewer.
 	List(context.Context, *connect.Request[sagazpb.ListRequest]) (*connect.Response[sagazpb.ListResponse], error)
-	// Watch sends a saga as it is, and again when it has changed, until it has ended. Role: viewer.
+	// Watch sends a saga as it is, and again when it has changed, until it has ended: at once when the node that is asked has the saga, otherwise
+	// within a quarter of a second. What changes several times in between is sent once. Role: viewer.
 	Watch(context.Context, *connect.Request[sagazpb.WatchRequest]) (*connect.ServerStreamForClient[sagazpb.WatchResponse], error)
 	// Await returns a saga once it has ended, or as it is when the time is up. Role: viewer.
 	Await(context.Context, *connect.Request[sagazpb.AwaitRequest]) (*connect.Response[sagazpb.AwaitResponse], error)
@@ -305,7 +306,8 @@ type SagaServiceHandler interface {
 	Get(context.Context, *connect.Request[sagazpb.GetRequest]) (*connect.Response[sagazpb.GetResponse], error)
 	// List returns sagas, newest start first. Role: viewer.
 	List(context.Context, *connect.Request[sagazpb.ListRequest]) (*connect.Response[sagazpb.ListResponse], error)
-	// Watch sends a saga as it is, and again when it has changed, until it has ended. Role: viewer.
+	// Watch sends a saga as it is, and again when it has changed, until it has ended: at once when the node that is asked has the saga, otherwise
+	// within a quarter of a second. What changes several times in between is sent once. Role: viewer.
 	Watch(context.Context, *connect.Request[sagazpb.WatchRequest], *connect.ServerStream[sagazpb.WatchResponse]) error
 	// Await returns a saga once it has ended, or as it is when the time is up. Role: viewer.
 	Await(context.Context, *connect.Request[sagazpb.AwaitRequest]) (*connect.Response[sagazpb.AwaitResponse], error)
