@@ -73,8 +73,11 @@ func (n *Node) takeReply(ctx context.Context, m *message.Message) error {
 		return poison(err)
 	}
 	_, err = n.request(ctx, reply.SagaId, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Deliver{Deliver: reply}}, replyPatience)
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return nil
+	case errors.Is(err, ErrInvalid):
+		return poison(err)
 	}
 	return err
 }

@@ -166,6 +166,75 @@ func TestAReplyThatCannotBeReadIsPoisoned(t *testing.T) {
 	}
 }
 
+// line is a broker of which the test is both ends.
+type line struct{ out, in chan *message.Message }
+
+func (l line) Publish(_ string, list ...*message.Message) error {
+	for _, m := range list {
+		l.out <- m
+	}
+	return nil
+}
+
+func (l line) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	context.AfterFunc(ctx, func() { close(l.in) })
+	return l.in, nil
+}
+
+func (l line) Close() error { return nil }
+
+// reply hands a reply over and waits until it is acknowledged.
+func (l line) reply(t *testing.T, text string) {
+	t.Helper()
+	m := message.NewMessage("", []byte(text))
+	l.in <- m
+	select {
+	case <-m.Acked():
+	case <-m.Nacked():
+		require.FailNow(t, "it would come again, for ever", text)
+	case <-time.After(time.Minute):
+		require.FailNow(t, "nobody took it", text)
+	}
+}
+
+// A broker brings replies more than once, and keeps them for sagas that have long ended: each is taken, and none is given back.
+func TestAReplyThatIsNotWaitedForIsTaken(t *testing.T) {
+	t.Parallel()
+	stay := sagaz.Define("test.stay", func(s *sagaz.Builder[ping, messages.None]) {
+		one := sagaz.Step(s, "one", book, func(in ping, _ sagaz.Results) ping { return in })
+		sagaz.Step(s, "two", book, func(in ping, _ sagaz.Results) ping { return in }, sagaz.After(one))
+	})
+	l := line{make(chan *message.Message, 10), make(chan *message.Message)}
+	n := open(t, sagaz.Config{Sagas: []sagaz.AnyDefinition{stay}, Participants: []*sagaz.Participant{sagaz.NewParticipant("hotel", sagaz.Via(l, l, hotelTopic, replyTopic))}})
+	order, err := stay.Start(t.Context(), n, "trip", ping{1})
+	require.NoError(t, err)
+	<-l.out
+	const first, second = `{"key":"trip/one","attempt":1,"outcome":"done","payload":{}}`, `{"key":"trip/two","attempt":1,"outcome":"done","payload":{}}`
+	l.reply(t, first)
+	<-l.out
+	l.reply(t, first)
+	l.reply(t, second)
+	_, err = order.Wait(t.Context())
+	require.NoError(t, err)
+	l.reply(t, second)
+	l.reply(t, `{"key":"gone/one","attempt":1,"outcome":"done"}`)
+	require.Empty(t, l.out)
+}
+
+func TestAReplyForAStepThatIsNotThereIsPoisoned(t *testing.T) {
+	t.Parallel()
+	stay := sagaz.Define("test.stay", func(s *sagaz.Builder[ping, messages.None]) {
+		sagaz.Step(s, "one", book, func(in ping, _ sagaz.Results) ping { return in })
+	})
+	l := line{make(chan *message.Message, 10), make(chan *message.Message)}
+	n := open(t, sagaz.Config{Sagas: []sagaz.AnyDefinition{stay}, Participants: []*sagaz.Participant{sagaz.NewParticipant("hotel", sagaz.Via(l, l, hotelTopic, replyTopic))}})
+	_, err := stay.Start(t.Context(), n, "trip", ping{1})
+	require.NoError(t, err)
+	<-l.out
+	l.reply(t, `{"key":"trip/elsewhere","attempt":1,"outcome":"done"}`)
+	require.Contains(t, (<-l.out).Metadata["reason_poisoned"], "elsewhere")
+}
+
 // Commands wait in the outbox while the broker is down, and a reply waits with the broker while no node is there.
 func TestViaThroughOutagesOfBothSides(t *testing.T) {
 	t.Parallel()

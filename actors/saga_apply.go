@@ -21,7 +21,11 @@ func (s *Saga) apply(msg any, in machine.Input) {
 	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.Moment(), in)
 	if err != nil {
 		s.countRefused(msg, err)
-		s.refuse(msg, refusal(err), err.Error())
+		if errors.Is(err, machine.ErrSettled) {
+			s.acknowledge(msg) // a broker would bring it again for ever
+		} else {
+			s.refuse(msg, refusal(err), err.Error())
+		}
 		s.rest()
 		return
 	}

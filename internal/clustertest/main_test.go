@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 // walks names the variable with the versions of the definition walk that a process knows, e.g. "1,2".
 const walks = "SAGAZ_TEST_WALKS"
 
+// via names the variable with the broker whose topics the walker is behind.
+const via = "SAGAZ_TEST_VIA"
+
 // clockShift names the variable that shifts the clock of a process, e.g. "-1h".
 const clockShift = "SAGAZ_TEST_CLOCK_SHIFT"
 

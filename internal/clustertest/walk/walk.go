@@ -7,6 +7,7 @@ import (
 
 	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/messages"
+	"github.com/sagaz/sagaz/transport"
 )
 
 // Start is what a walk starts with.
@@ -48,4 +49,15 @@ func Walker() *sagaz.Participant {
 		}
 	})
 	return p
+}
+
+// Topics of a walker that is not a member.
+const (
+	Commands = "walker.commands"
+	Replies  = "walker.replies"
+)
+
+// Distant is the participant behind topics.
+func Distant(b *transport.Broker) *sagaz.Participant {
+	return sagaz.NewParticipant("walker", sagaz.Via(b.Publisher, b.Subscriber, Commands, Replies))
 }
