@@ -25,9 +25,17 @@ type Store interface {
 }
 
 // Publisher is the part of a Watermill publisher that a Relay uses. It sends the messages of one call that have a partition key in common in order, and none of
-// them behind one that failed; nil means that the broker has them all. It is called from several goroutines. A call that hangs holds up its lane and nobody else.
+// them behind one that failed; nil means that the broker has them all. It is called from several goroutines. A call that hangs holds up its lanes and nobody else.
 type Publisher interface {
 	Publish(topic string, messages ...*message.Message) error
+}
+
+// SideBySide is a Publisher for which a call with messages of many partition keys takes about as long as one with a single message: a Relay gives it what
+// several lanes have to send in one call.
+type SideBySide interface {
+	Publisher
+	// SideBySide says so.
+	SideBySide()
 }
 
 // RelayOptions tune a Relay. The zero value works.
@@ -54,6 +62,7 @@ const (
 	deleteAfter  = 20 * time.Millisecond // what was sent is deleted after this,
 	deleteAt     = 500                   // or when it is so much
 	readsAtOnce  = 4
+	teamLanes    = 64
 	lingerFor    = time.Second // a goroutine without work
 	storeTimeout = 10 * time.Second
 	storeBackoff = 200 * time.Millisecond
@@ -68,15 +77,17 @@ type Relay struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	reads  chan struct{}
-	opened chan struct{} // a lane was opened
-	sent   chan struct{} // there is something to delete
-	much   chan struct{} // there is much to delete
-	kept   chan struct{} // closed when the keeper has ended
-	work   chan *worker  // to goroutines that are free
+	opened chan struct{}  // a lane was opened
+	sent   chan struct{}  // there is something to delete
+	much   chan struct{}  // there is much to delete
+	kept   chan struct{}  // closed when the keeper has ended
+	work   chan []*worker // to goroutines that are free
+	team   int            // how many lanes are sent for in one call
 
 	mu      sync.Mutex
 	courier *Courier
 	workers map[int]*worker
+	woken   []*worker // not at work yet
 	failing map[int]bool
 	held    int  // as the metrics have it
 	outage  bool // the store did not answer the last time
@@ -98,8 +109,11 @@ func NewRelay(store Store, pub Publisher, opts RelayOptions) *Relay {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Relay{
 		store: store, pub: pub, opts: opts, ctx: ctx, cancel: cancel, reads: make(chan struct{}, readsAtOnce),
-		opened: make(chan struct{}, 1), sent: make(chan struct{}, 1), much: make(chan struct{}, 1), kept: make(chan struct{}), work: make(chan *worker),
+		opened: make(chan struct{}, 1), sent: make(chan struct{}, 1), much: make(chan struct{}, 1), kept: make(chan struct{}), work: make(chan []*worker), team: 1,
 		courier: NewCourier(opts.Limits), workers: map[int]*worker{}, failing: map[int]bool{},
+	}
+	if _, ok := pub.(SideBySide); ok {
+		r.team = teamLanes
 	}
 	go r.keep()
 	return r
@@ -129,6 +143,7 @@ func (r *Relay) Offer(rows []messages.Outgoing) {
 			r.wake(rows[i].Lane)
 		}
 	}
+	r.dispatch()
 }
 
 // Close gives a lane up: nothing more of it is published. It waits until a call of the publisher that is under way has returned and what was sent is deleted,
@@ -213,20 +228,6 @@ func (r *Relay) await(ctx context.Context, w *worker, lane int) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("lane %d: the publisher has not returned: %w", lane, context.Cause(ctx))
-	}
-}
-
-// wake makes sure that a lane with something to do is at work.
-func (r *Relay) wake(lane int) {
-	if r.workers[lane] != nil || !r.courier.Busy(lane) {
-		return
-	}
-	w := &worker{relay: r, lane: lane, stop: make(chan struct{}), done: make(chan struct{})}
-	r.workers[lane] = w
-	select {
-	case r.work <- w: // somebody is free
-	default:
-		go r.serve(w)
 	}
 }
 

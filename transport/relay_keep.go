@@ -106,6 +106,7 @@ func (r *Relay) wakeAll() {
 	for _, lane := range r.courier.Ready() {
 		r.wake(lane)
 	}
+	r.dispatch()
 }
 
 // measure counts what the outbox holds, for the metrics.

@@ -9,106 +9,44 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/sagaz/sagaz/messages"
-	"github.com/sagaz/sagaz/telemetry"
 )
 
-// worker does what one lane wants done. It lives until the lane rests or is closed.
+// worker is a lane at work. It lives until the lane rests or is closed.
 type worker struct {
 	relay *Relay
 	lane  int
 	stop  chan struct{} // closed when the lane is
 	done  chan struct{}
+	step  Step      // what it has been told to do, and has not done
 	since time.Time // of the call of the publisher that is under way; under the relay's mu
 }
 
-// serve is a goroutine that works: at w, and then at whatever lane comes up next. After a while without any it ends. Lanes rest every few milliseconds under
-// load, and a goroutine of its own for each time would grow its stack each time.
-func (r *Relay) serve(w *worker) {
-	idle := time.NewTimer(0)
-	defer idle.Stop()
-	for {
-		w.run()
-		idle.Reset(lingerFor)
-		select {
-		case w = <-r.work:
-		case <-idle.C:
-			return
-		case <-r.ctx.Done():
-			return
-		}
-	}
-}
-
-func (w *worker) run() {
-	defer close(w.done)
-	for {
-		step, resting := w.next()
-		if resting {
-			return
-		}
-		switch step.Kind {
-		case Publish:
-			w.publish(step)
-		case Bury:
-			w.bury(step)
-		case Read:
-			w.read(step)
-		case Wait:
-			timer := time.NewTimer(step.Until.Sub(w.relay.opts.Now()))
-			select {
-			case <-timer.C:
-			case <-w.stop:
-			}
-			timer.Stop()
-		}
-	}
-}
-
-func (w *worker) next() (step Step, resting bool) {
-	r := w.relay
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (w *worker) closed() bool {
 	select {
 	case <-w.stop:
-		return Step{}, true
+		return true
 	default:
+		return false
 	}
-	step = r.courier.Next(w.lane, r.opts.Now())
-	if step.Kind == Rest {
-		delete(r.workers, w.lane)
-		return Step{}, true
-	}
-	if step.Kind == Publish {
-		w.since = r.opts.Now()
-	}
-	return step, false
 }
 
-// publish gives a run of messages to the publisher and takes the outcome.
-func (w *worker) publish(step Step) {
-	r, topic := w.relay, step.Messages[0].Topic
-	err := give(r.pub, topic, step.Messages)
-	now := r.opts.Now()
-	r.mu.Lock()
-	w.since = time.Time{}
-	sent := r.courier.Published(step, now, err)
-	r.note(w.lane, topic, err)
-	undeleted := r.courier.Undeleted()
-	r.mu.Unlock()
-	if err != nil {
-		path := telemetry.PathRescan
-		if step.Fresh {
-			path = telemetry.PathOptimistic
+// do does what is no publishing.
+func (w *worker) do() {
+	step := w.step
+	w.step = Step{}
+	switch step.Kind {
+	case Bury:
+		w.bury(step)
+	case Read:
+		w.read(step)
+	case Wait:
+		timer := time.NewTimer(step.Until.Sub(w.relay.opts.Now()))
+		select {
+		case <-timer.C:
+		case <-w.stop:
 		}
-		r.failures.Add(1)
-		r.opts.Metrics.PublishFailed(path)
-		return
+		timer.Stop()
 	}
-	signal(r.sent)
-	if undeleted >= deleteAt {
-		signal(r.much)
-	}
-	r.count(sent, now)
 }
 
 // give calls the publisher. Its panic is an error like others; what cannot be decoded is refused.

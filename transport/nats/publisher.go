@@ -107,5 +107,8 @@ func (p *publisher) failed(topic string, err error) error {
 	return fmt.Errorf("publish to NATS topic %q: %w", topic, err)
 }
 
+// SideBySide implements transport.SideBySide.
+func (p *publisher) SideBySide() {}
+
 // Close leaves the connection to its owner.
 func (p *publisher) Close() error { return nil }
