@@ -1,5 +1,6 @@
-// Command events measures what events cost, and how fast they arrive: sagas of three no-op steps without events, with them on an embedded NATS server, and with
-// a broker that takes 5 ms for each call, all in one run; then commit to confirmation at half of that load, and how fast the relay empties a full outbox.
+// Command events measures what events cost, and how fast they arrive: sagas of three no-op steps without events, with events that are stored and not sent, with a
+// broker that takes them at once, with an embedded NATS server, and with one that takes 5 ms for each call, all in one run; then commit to confirmation at half of
+// that load, how fast the relay empties a full outbox, and what NATS costs by itself.
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 	store := flag.String("store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… or sqlite:///file.db; the default is $SAGAZ_TEST_POSTGRES")
 	sagas := flag.Int("sagas", 20_000, "sagas of a measurement")
 	concurrency := flag.Int("concurrency", 256, "how many at once")
-	rounds := flag.Int("rounds", 3, "how often the three modes take turns; 0: only the relay is measured")
+	rounds := flag.Int("rounds", 3, "how often the modes take turns; 0: only the relay is measured")
 	profiles := flag.String("profiles", "", "write CPU profiles of the measurements into this directory, of the last round's each")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
@@ -50,7 +51,8 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 	modes := []struct {
 		name string
 		pub  transport.Publisher
-	}{{"off", nil}, {"nats", b.Publisher}, {"nats-5ms", slow{b.Publisher}}}
+		keep bool
+	}{{"off", nil, false}, {"stored", nil, true}, {"at-once", nowhere{}, false}, {"nats", b.Publisher, false}, {"nats-5ms", slow{b.Publisher}, false}}
 	best := map[string][]float64{}
 	for range rounds {
 		for _, m := range modes {
@@ -58,8 +60,11 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 			if err != nil {
 				return err
 			}
-			rate, err := throughput(ctx, store, m.pub, sagas, concurrency)
+			rate, err := throughput(ctx, store, m.pub, sagas, concurrency, sagaz.Events{Store: m.keep})
 			stop()
+			if err == nil && m.keep {
+				_, err = empty(ctx, store, nowhere{}, 2*sagas)
+			}
 			if err != nil {
 				return err
 			}
@@ -76,8 +81,19 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 	if err := latency(ctx, store, b.Publisher, sagas/2, median(best["nats"])/2); err != nil {
 		return err
 	}
-	return drain(ctx, store, b.Publisher, sagas, concurrency, profiles)
+	if err := drain(ctx, store, b.Publisher, sagas, concurrency, profiles); err != nil {
+		return err
+	}
+	return floor(b.Publisher, sagas)
 }
+
+// nowhere is a broker that takes everything at once, of many lanes in one call.
+type nowhere struct{}
+
+func (nowhere) Publish(string, ...*message.Message) error { return nil }
+
+// SideBySide implements transport.SideBySide.
+func (nowhere) SideBySide() {}
 
 // slow is a broker that takes its time.
 type slow struct{ transport.Publisher }
@@ -105,8 +121,8 @@ func open(ctx context.Context, store string, pub transport.Publisher, events sag
 }
 
 // throughput runs sagas as fast as they go.
-func throughput(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int) (float64, error) {
-	node, err := open(ctx, store, pub, sagaz.Events{})
+func throughput(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, events sagaz.Events) (float64, error) {
+	node, err := open(ctx, store, pub, events)
 	if err != nil {
 		return 0, err
 	}
@@ -188,24 +204,33 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 	if err := errors.Join(load(ctx, node, sagas, concurrency, func(int) {}), node.Close(ctx)); err != nil {
 		return err
 	}
-	if node, err = open(ctx, store, pub, sagaz.Events{}); err != nil {
-		return err
-	}
 	stop, err := profiling(profiles, "relay")
 	if err != nil {
-		return errors.Join(err, node.Close(ctx))
+		return err
 	}
 	defer stop()
-	begin, want := time.Now(), uint64(2*sagas)
-	for node.Sending().Read < want {
+	took, err := empty(ctx, store, pub, 2*sagas)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("relay        %9.0f events/s from a full outbox of %d\n", float64(2*sagas)/took.Seconds(), 2*sagas)
+	return nil
+}
+
+// empty opens a node over a full outbox and returns how long it takes to send so many events.
+func empty(ctx context.Context, store string, pub transport.Publisher, events int) (time.Duration, error) {
+	node, err := open(ctx, store, pub, sagaz.Events{})
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	for node.Sending().Read < uint64(events) {
 		if time.Since(begin) > time.Minute {
-			return fmt.Errorf("%d of %d messages were sent in a minute", node.Sending().Read, want)
+			return 0, errors.Join(fmt.Errorf("%d of %d events were sent in a minute", node.Sending().Read, events), node.Close(ctx))
 		}
 		time.Sleep(time.Millisecond)
 	}
-	took := time.Since(begin)
-	fmt.Printf("relay        %9.0f events/s from a full outbox of %d\n", float64(want)/took.Seconds(), want)
-	return node.Close(ctx)
+	return time.Since(begin), node.Close(ctx)
 }
 
 // profiling writes a CPU profile into a directory until stop is called. No directory: it does nothing.
