@@ -84,7 +84,7 @@ func (b backend) Start(ctx context.Context, r *sagazpb.StartRequest) (*sagazpb.S
 	if len(r.Tags) > 0 {
 		tags = append(tags, Tags(r.Tags))
 	}
-	start, err := prepare(p, r.Id, input, tags)
+	start, err := b.prepare(p, r.Id, input, tags)
 	if err != nil {
 		return nil, apiError(err)
 	}

@@ -65,10 +65,15 @@ func Status(s *sagazpb.SagaState) persistence.Status {
 }
 
 // ShardOf returns the shard of a saga: FNV-1a of its id.
-func ShardOf(id string, shards int) int {
-	h := uint32(2166136261)
-	for i := range len(id) {
-		h = (h ^ uint32(id[i])) * 16777619
+func ShardOf(id string, shards int) int { return int(fnv1a(offsetBasis, id) % uint32(shards)) }
+
+// offsetBasis is the hash of nothing.
+const offsetBasis uint32 = 2166136261
+
+// fnv1a goes on with a hash.
+func fnv1a[B string | []byte](hash uint32, more B) uint32 {
+	for i := range len(more) {
+		hash = (hash ^ uint32(more[i])) * 16777619
 	}
-	return int(h % uint32(shards))
+	return hash
 }

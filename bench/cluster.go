@@ -84,35 +84,43 @@ func newMember(ctx context.Context, store string, sagas, concurrency int) (*subj
 	return running(ctx, node, modes[0], sagas, concurrency), nil
 }
 
-// spread compares one node with three, in turns: once with all in the same processes, which start a share of the sagas each, so that two thirds of the
-// starts go to another process; and once with the participants and the caller in processes of their own, where every start and every command does.
+// spreading is one way to start sagas on several nodes.
+type spreading struct {
+	what  string
+	apart bool // the participants and the caller are processes of their own; otherwise each node hosts all, and starts its share
+	made  bool // the nodes make the ids
+}
+
+var spreadings = []spreading{
+	{"each with participants and callers, ids made by the nodes", false, true}, // every saga stays where it is started
+	{"each with participants and callers, ids of the callers", false, false},   // two thirds of the starts go to another process
+	{"participants and caller apart", true, false},                             // every start and every command does
+}
+
+// spread compares one node with three, in turns.
 func spread(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, sagas, rounds int) error {
-	for _, apart := range []bool{false, true} {
+	for _, how := range spreadings {
 		got := map[int][]figures{}
 		for range rounds {
 			for _, n := range []int{1, 3} {
-				its, err := shared(ctx, store, m, look, n, apart, sagas)
+				its, err := shared(ctx, store, m, look, n, how, sagas)
 				if err != nil {
 					return err
 				}
 				got[n] = append(got[n], its)
 			}
 		}
-		where := "each with participants and callers"
-		if apart {
-			where = "participants and callers apart"
-		}
 		one, three := medians(got[1]), medians(got[3])
-		fmt.Printf("\n1 node, %s: %.0f sagas/s, %.0f µs of Postgres a saga\n", where, one.perSecond, micros(one.pgCPU))
-		fmt.Printf("3 nodes, %s: %.0f sagas/s in total (%.0f%%), %.0f µs of Postgres a saga\n", where, three.perSecond, 100*three.perSecond/one.perSecond, micros(three.pgCPU))
+		fmt.Printf("\n1 node, %s: %.0f sagas/s, %.0f µs of Postgres a saga\n", how.what, one.perSecond, micros(one.pgCPU))
+		fmt.Printf("3 nodes, %s: %.0f sagas/s in total (%.0f%%), %.0f µs of Postgres a saga\n", how.what, three.perSecond, 100*three.perSecond/one.perSecond, micros(three.pgCPU))
 	}
 	return nil
 }
 
 // shared runs sagas on so many nodes.
-func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, nodes int, apart bool, sagas int) (figures, error) {
+func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, nodes int, how spreading, sagas int) (figures, error) {
 	open := func() (*fleet, error) { return start(ctx, store, look, slices.Repeat([]string{roleBoth}, nodes)...) }
-	if apart {
+	if how.apart {
 		open = func() (*fleet, error) { return serve(ctx, store, look, nodes) }
 	}
 	f, err := open()
@@ -123,7 +131,7 @@ func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspe
 	if err != nil {
 		return figures{}, errors.Join(err, f.stop(ctx))
 	}
-	its, err := f.share(ctx, sagas, clusterLoad)
+	its, err := f.share(ctx, how.made, sagas, clusterLoad)
 	if err != nil {
 		return figures{}, errors.Join(err, f.stop(ctx))
 	}

@@ -33,7 +33,7 @@ func drains(ctx context.Context, store string, look *sagaz.Inspector, rounds int
 		time.Sleep(time.Second)
 		fmt.Printf("a node drains in %.2f s: %s\n", drained.Seconds(), l.between(began, time.Now()))
 		began = time.Now()
-		p, err := launch(ctx, store, roleSagas)
+		p, err := launch(ctx, store, roleSagas, len(f.peers))
 		if err != nil {
 			return err
 		}

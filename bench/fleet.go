@@ -28,7 +28,7 @@ type fleet struct {
 func start(ctx context.Context, store string, look *sagaz.Inspector, roles ...string) (*fleet, error) {
 	f := &fleet{look: look}
 	for _, role := range roles {
-		p, err := launch(ctx, store, role)
+		p, err := launch(ctx, store, role, len(roles))
 		if err != nil {
 			return nil, errors.Join(err, f.stop(ctx))
 		}
@@ -69,10 +69,16 @@ func (f *fleet) living() []*peer {
 }
 
 // share lets the client run sagas, or else each process its part, all at once.
-func (f *fleet) share(ctx context.Context, sagas, concurrency int) (figures, error) {
-	prefix, begin := unique("share"), time.Now()
+func (f *fleet) share(ctx context.Context, made bool, sagas, concurrency int) (figures, error) {
+	prefix := func(i int) string {
+		if made {
+			return ""
+		}
+		return unique(fmt.Sprintf("share-%d", i))
+	}
+	begin := time.Now()
 	if f.client != nil {
-		_, err := runAll(ctx, f.client, prefix, false, sagas, concurrency)
+		_, err := runAll(ctx, f.client, prefix(0), false, sagas, concurrency)
 		return figures{perSecond: float64(sagas) / time.Since(begin).Seconds()}, err
 	}
 	n := len(f.peers)
@@ -80,7 +86,7 @@ func (f *fleet) share(ctx context.Context, sagas, concurrency int) (figures, err
 	var wg sync.WaitGroup
 	for i, p := range f.peers {
 		wg.Go(func() {
-			_, errs[i] = p.ask(turn{Prefix: fmt.Sprintf("%s%d-", prefix, i), Sagas: sagas / n, Concurrency: concurrency / n})
+			_, errs[i] = p.ask(turn{Prefix: prefix(i), Sagas: sagas / n, Concurrency: concurrency / n})
 		})
 	}
 	wg.Wait()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 )
 
@@ -21,13 +22,15 @@ type peer struct {
 	ended   bool
 }
 
-func launch(ctx context.Context, store, role string) (*peer, error) {
+// launch starts one of so many. Each has its share of the processors, as pods have: three that count on all of them wake threads only for them to wait.
+func launch(ctx context.Context, store, role string, of int) (*peer, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &peer{cmd: exec.CommandContext(ctx, self, "-store", store, "-member", role)}
 	p.cmd.Stderr = os.Stderr
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/of)))
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

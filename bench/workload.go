@@ -88,10 +88,14 @@ func each(sagas, concurrency int, do func(i int) error) ([]time.Duration, error)
 	return took, nil
 }
 
-// runAll takes sagas from their start to their end.
+// runAll takes sagas from their start to their end. Without a prefix the node makes their ids.
 func runAll(ctx context.Context, node *sagaz.Node, prefix string, reject bool, sagas, concurrency int) ([]time.Duration, error) {
 	return each(sagas, concurrency, func(i int) error {
-		h, err := three.Start(ctx, node, prefix+strconv.Itoa(i), nothing{Reject: reject})
+		id := ""
+		if prefix != "" {
+			id = prefix + strconv.Itoa(i)
+		}
+		h, err := three.Start(ctx, node, id, nothing{Reject: reject})
 		if err != nil {
 			return err
 		}

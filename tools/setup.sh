@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that what the tests need is there: the programs of the Postgres, Redis and RabbitMQ servers, a C compiler (the
-# race detector links with it), make, curl, openssl, and Node.js with the packages of examples/polyglot. On Debian it installs what is
+# race detector links with it), make, curl, openssl, libfaketime, and Node.js with the packages of examples/polyglot. On Debian it installs what is
 # missing; it starts nothing: the tests run throw-away servers of their own.
 set -euo pipefail
 
@@ -50,6 +50,8 @@ command -v redis-server >/dev/null || packages+=(redis-server)
 rabbitmq >/dev/null || packages+=(rabbitmq-server)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+# For `make torture` alone, which does without where it cannot be had.
+compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || ! command -v apt-get >/dev/null || packages+=(libfaketime)
 if [ "${#packages[@]}" -eq 0 ]; then
 	polyglot
 	echo "setup: nothing to install; Postgres is in $(postgres)"
