@@ -48,7 +48,7 @@ bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postg
 	$(WITHPG) go run ./bench/events
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
-# Flags of the comparison, e.g. `make bench-peers PEERSFLAGS="-engines sagaz,dbos -rounds 1"`.
+# Flags of the comparison, e.g. `make bench-peers PEERSFLAGS="-engines sagaz,dbos-20 -rounds 1"`.
 PEERSFLAGS ?=
 
 .PHONY: bench-peers

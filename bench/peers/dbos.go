@@ -11,15 +11,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// dbosConns is the size of its pool of connections to Postgres; its own default is 20.
-const dbosConns = 20
-
-var dbosSetting = fmt.Sprintf("a workflow with a step for each call, in the same process; %d connections", dbosConns)
-
+// dbosEngine is measured with several sizes of its pool of connections to Postgres, since which is best depends on the machine.
 type dbosEngine struct {
-	pool *pgxpool.Pool
-	dbos dbos.Context
-	do   *participants
+	conns int32
+	pool  *pgxpool.Pool
+	dbos  dbos.Context
+	do    *participants
+}
+
+func dbosPeer(conns int32) peer {
+	return peer{
+		name: fmt.Sprintf("dbos-%d", conns), module: "github.com/dbos-inc/dbos-transact-golang",
+		setting: fmt.Sprintf("a workflow with a step for each call, in the same process; %d connections", conns),
+		make:    func() engine { return &dbosEngine{conns: conns} },
+	}
 }
 
 func (e *dbosEngine) open(ctx context.Context, store string, do *participants) error {
@@ -27,7 +32,7 @@ func (e *dbosEngine) open(ctx context.Context, store string, do *participants) e
 	if err != nil {
 		return err
 	}
-	config.MaxConns = dbosConns
+	config.MaxConns = e.conns
 	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return err
 	}

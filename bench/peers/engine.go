@@ -32,7 +32,9 @@ type peer struct {
 func peers() []peer {
 	return []peer{
 		{name: "sagaz", version: "this tree", setting: sagazSetting, make: func() engine { return new(sagazEngine) }},
-		{name: "dbos", module: "github.com/dbos-inc/dbos-transact-golang", setting: dbosSetting, make: func() engine { return new(dbosEngine) }},
+		dbosPeer(8),
+		dbosPeer(20), // its own default
+		dbosPeer(50),
 	}
 }
 

@@ -37,7 +37,7 @@ type options struct {
 func run(ctx context.Context) error {
 	var o options
 	flag.StringVar(&o.store, "store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… of a superuser; the default is $SAGAZ_TEST_POSTGRES")
-	flag.StringVar(&o.engines, "engines", "", "measure these, e.g. sagaz,dbos; the default is all")
+	flag.StringVar(&o.engines, "engines", "", "measure these, e.g. sagaz,dbos-20; the default is all")
 	flag.StringVar(&o.csv, "csv", "", "write every figure to this file")
 	flag.StringVar(&o.svg, "svg", "", "write the plot to this file")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the engines take turns; each figure is the median")

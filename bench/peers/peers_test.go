@@ -54,7 +54,7 @@ func TestTheLedgerIsCheckedForOrderAndNumber(t *testing.T) {
 }
 
 func TestAReportHasARowForEachModeAndAPlotThatParses(t *testing.T) {
-	chosen, err := choose("sagaz,dbos")
+	chosen, err := choose("sagaz,dbos-20")
 	require.NoError(t, err)
 	var results []result
 	for _, p := range chosen {
