@@ -98,6 +98,9 @@ func (nowhere) SideBySide() {}
 // slow is a broker that takes its time.
 type slow struct{ transport.Publisher }
 
+// SideBySide implements transport.SideBySide, as NATS' publisher behind it does.
+func (slow) SideBySide() {}
+
 func (s slow) Publish(topic string, list ...*message.Message) error {
 	time.Sleep(5 * time.Millisecond)
 	return s.Publisher.Publish(topic, list...)
