@@ -52,11 +52,13 @@ bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postg
 PEERSFLAGS ?=
 
 .PHONY: bench-peers
-bench-peers: setup ## measure Sagaz beside other engines on one Postgres
+bench-peers: setup ## measure Sagaz beside other engines on one machine; builds their servers first (minutes)
+	./bench/peers/servers/build.sh
 	$(WITHPG) go run -C bench/peers . -csv $(CURDIR)/docs/peers.csv -svg $(CURDIR)/docs/peers.svg $(PEERSFLAGS)
 
 .PHONY: test-peers
-test-peers: setup ## see that every engine of bench-peers runs the same saga
+test-peers: setup ## see that every engine of bench-peers runs the same saga; builds their servers first (minutes)
+	./bench/peers/servers/build.sh
 	$(WITHPG) go test -C bench/peers -count 1 ./...
 
 # How long `make fuzz` looks at each decoder.

@@ -35,6 +35,9 @@ func peers() []peer {
 		dbosPeer(8),
 		dbosPeer(20), // its own default
 		dbosPeer(50),
+		{name: "go-workflows", module: "github.com/cschleiden/go-workflows", setting: gowfSetting, make: func() engine { return new(gowfEngine) }},
+		{name: "dtm", version: dtmVersion, setting: dtmSetting, make: func() engine { return new(dtmEngine) }},
+		{name: "restate", version: restateVersion, setting: restateSetting, make: func() engine { return new(restateEngine) }},
 	}
 }
 
