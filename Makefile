@@ -38,9 +38,12 @@ SIMFLAGS ?= -for 60s
 sim: ## run whole clusters in virtual time, each from a seed, under faults of every kind
 	go run ./cmd/sagazsim $(SIMFLAGS)
 
+# Flags of `make mutants`: `-known` tries the seeds first that showed the bugs before, `-only NAME` is for one bug, `-seeds N` bounds the search.
+MUTANTFLAGS ?=
+
 .PHONY: mutants
 mutants: ## plant one bug after the other, and see that the simulation finds each
-	go run -tags mutants ./cmd/sagazsim -mutants
+	go run -tags mutants ./cmd/sagazsim -mutants $(MUTANTFLAGS)
 
 .PHONY: bench
 bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postgres and on SQLite

@@ -65,11 +65,16 @@ func (s *Saga) restore(rec *persistence.Record) error {
 		return nil
 	}
 	machine.Resume(def.Plan, state, s.host.Moment().Now)
-	if !rec.Begun && !rec.Asleep {
+	switch {
+	case rec.Asleep:
+	case !rec.Begun:
 		s.snapshot(false) // so that the scan for sagas not begun does not find it again
 		if !mutant.On("outbox-not-read-first") {
 			s.host.Reread(s.tenant.Shard)
 		}
+	case rec.Status != s.shown && !mutant.On("old-status-shown"):
+		s.entries = 0
+		s.snapshot(false) // the node went down between the change and its snapshot: a saga that is stuck must be seen
 	}
 	s.sendAll(machine.Sends(state, nil))
 	if def.Builder != nil && !s.host.Halted() && (machine.Unbuilt(state) || machine.Held(def.Plan, state)) {

@@ -133,6 +133,27 @@ func TestASagaThatEndedAsItWasInsertedIsMarkedAsBegun(t *testing.T) {
 	require.Equal(t, []string{"snapshot"}, b.asked)
 }
 
+// People look for stuck sagas by their rows, and a node may go down between a saga's standstill and the snapshot that shows it.
+func TestTheRowOfASagaThatIsLoadedShowsItsStatus(t *testing.T) {
+	t.Parallel()
+	for name, sleeps := range map[string]bool{"awake": false, "asleep": true} {
+		b, rec := waits(t, true)
+		state, err := Restore(b.def.Plan, rec)
+		require.NoError(t, err)
+		state.Stuck = true
+		rec.Saga, err = Row(state, 0)
+		require.NoError(t, err)
+		rec.Asleep = sleeps
+		shown := MakeSaga(b, b, &Tenant{ID: "s"})
+		shown.Recovered(rec)
+		require.Empty(t, b.asked, name)
+		rec.Status, rec.Asleep = persistence.StatusRunning, false
+		behind := MakeSaga(b, b, &Tenant{ID: "s"})
+		behind.Recovered(rec)
+		require.Equal(t, []string{"snapshot"}, b.asked, name)
+	}
+}
+
 // A build without the saga's code takes answers and starts nothing. Whoever has the code and loads the saga then must start it: no answer and no timer is left to.
 func TestASagaThatABuildWithoutItsCodeLeftAloneGoesOn(t *testing.T) {
 	t.Parallel()

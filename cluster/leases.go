@@ -65,6 +65,13 @@ func (l *Leases) Decide(v *persistence.View) Work {
 	return w
 }
 
+// Elsewhere takes a hint that another member has these shards, and returns those to believe it of. Hints come late: what this member has itself is not
+// dropped because of one, for what is under way there would go on beside what is claimed anew. doubt says that the table must be asked.
+func (l *Leases) Elsewhere(shards []int) (believed []int, doubt bool) {
+	believed = slices.DeleteFunc(slices.Clone(shards), func(shard int) bool { return l.state[shard] != 0 && !mutant.On("hint-believed") })
+	return believed, len(believed) < len(shards)
+}
+
 // Claimed says that leases were granted. It returns those that are news.
 func (l *Leases) Claimed(shards []int) []int {
 	return slices.DeleteFunc(slices.Clone(shards), func(shard int) bool {
@@ -78,7 +85,7 @@ func (l *Leases) Claimed(shards []int) []int {
 
 // Yielding returns those of the shards that are still to be given back: others were lost meanwhile, and may have been claimed anew.
 func (l *Leases) Yielding(shards []int) []int {
-	return slices.DeleteFunc(slices.Clone(shards), func(shard int) bool { return l.state[shard] != yielding && !mutant.On("held-lease-given-back") })
+	return slices.DeleteFunc(slices.Clone(shards), func(shard int) bool { return l.state[shard] != yielding })
 }
 
 // Released says that leases were given back.

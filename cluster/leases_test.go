@@ -185,3 +185,26 @@ func TestLeasesSettleWhateverHappened(t *testing.T) {
 		}
 	}
 }
+
+// What members tell each other comes late. A shard that is dropped because of it is claimed anew, while what was under way there goes on.
+func TestAHintAboutAShardThatIsHereIsLookedUpInTheTable(t *testing.T) {
+	t.Parallel()
+	table, l := &table{view(member(1))}, cluster.NewLeases(1)
+	believed, doubt := l.Elsewhere([]int{3})
+	require.Equal(t, []int{3}, believed, "it is not here")
+	require.False(t, doubt)
+	table.step(l, 1)
+	believed, doubt = l.Elsewhere([]int{3})
+	require.Empty(t, believed)
+	require.True(t, doubt)
+	table.view.Members = append(table.view.Members, member(2))
+	yielded := l.Decide(table.view).Yield
+	require.NotEmpty(t, yielded)
+	believed, doubt = l.Elsewhere(yielded)
+	require.Empty(t, believed, "it is still being closed")
+	require.True(t, doubt)
+	l.Released(yielded)
+	believed, doubt = l.Elsewhere(yielded)
+	require.Equal(t, yielded, believed)
+	require.False(t, doubt)
+}

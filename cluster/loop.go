@@ -80,7 +80,9 @@ func (l *loop) take(msg any) (again bool) {
 			return false
 		}
 		if msg.MemberId != l.joined.ID() {
-			l.move(shards, msg.MemberId)
+			believed, doubt := l.leases.Elsewhere(shards)
+			l.move(believed, msg.MemberId)
+			return doubt
 		}
 	case *drain:
 		l.draining = msg

@@ -3,6 +3,7 @@
 //	go run ./cmd/sagazsim -seed 42 -trace    # one run, event by event
 //	go run ./cmd/sagazsim -for 60s           # as many as there is time for
 //	go run -tags mutants ./cmd/sagazsim -mutants
+//	go run -tags mutants ./cmd/sagazsim -plant timer-early -seed 8 -trace
 package main
 
 import (
@@ -25,10 +26,16 @@ func main() {
 	first := flag.Uint64("first", uint64(time.Now().UnixNano()), "the first seed; the others follow it")
 	count := flag.Uint64("seeds", 0, "run so many seeds, however long it takes")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "run so many at the same time")
-	planted := flag.Bool("mutants", false, "plant one bug after the other, and print after how many seeds each is found")
+	planted := flag.Bool("mutants", false, "plant one bug after the other, and print after how many seeds each is found; -seeds bounds the search")
+	known := flag.Bool("known", false, "with -mutants: try the seed first that once showed the bug")
+	only := flag.String("only", "", "with -mutants: this one alone")
+	bug := flag.String("plant", "", "run the seeds with this planted bug")
 	flag.Parse()
 	if *planted {
-		os.Exit(mutants(*workers))
+		os.Exit(mutants(*workers, *only, *known, *count))
+	}
+	if *bug != "" {
+		plant(*bug)
 	}
 	if *seed != 0 {
 		os.Exit(one(*seed, *trace))

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -12,16 +13,35 @@ import (
 )
 
 // seedsForAMutant is after how many seeds a planted bug counts as not found.
-const seedsForAMutant = 5_000
+const seedsForAMutant = 20_000
 
-// mutants plants one bug after the other, and prints after how many seeds each shows.
-func mutants(workers int) int {
-	survived := 0
-	fmt.Printf("%-34s %-18s %7s  %-13s %s\n", "mutant", "planted in", "seeds", "broken rule", "what it does")
+// plant puts one bug in force for all that this process runs.
+func plant(name string) {
+	for _, m := range mutant.All {
+		if m.Name == name {
+			mutant.Enable(m)
+			return
+		}
+	}
+	fmt.Fprintf(os.Stderr, "there is no planted bug %q: see internal/mutant/list.go\n", name)
+	os.Exit(2)
+}
+
+// mutants plants one bug after the other, and prints which seed shows each. With known the seeds that once did are tried first, and nothing more if they
+// still do; otherwise seeds are counted from 1. most bounds the search; 0: a default.
+func mutants(workers int, only string, known bool, most uint64) int {
+	if most == 0 {
+		most = seedsForAMutant
+	}
+	tried, survived := 0, 0
+	fmt.Printf("%-34s %-18s %7s  %-13s %s\n", "mutant", "planted in", "seed", "broken rule", "what it does")
 	begun := time.Now()
 	for _, m := range mutant.All {
-		mutant.Enable(m.Name)
-		seed, rule := detect(workers)
+		if only != "" && m.Name != only {
+			continue
+		}
+		tried++
+		seed, rule := find(&m, workers, known, most)
 		found := fmt.Sprint(seed)
 		if rule == "" {
 			survived++
@@ -29,20 +49,46 @@ func mutants(workers int) int {
 		}
 		fmt.Printf("%-34s %-18s %7s  %-13s %s\n", m.Name, m.Room, found, rule, m.What)
 	}
-	fmt.Printf("%d of %d mutants are found, in %s\n", len(mutant.All)-survived, len(mutant.All), time.Since(begun).Round(time.Second))
+	fmt.Printf("%d of %d mutants are found, in %s\n", tried-survived, tried, time.Since(begun).Round(time.Second))
 	if survived > 0 {
 		return 1
 	}
 	return 0
 }
 
-// detect returns the first seed, from 1, that breaks a rule, and the rule; "": none does.
-func detect(workers int) (seed uint64, rule string) {
-	for first := uint64(1); first <= seedsForAMutant; first += uint64(workers) {
+// find returns the first seed that shows a planted bug, and the rule that is broken; "": none does.
+func find(m *mutant.Mutant, workers int, known bool, most uint64) (seed uint64, rule string) {
+	mutant.Enable(*m)
+	if known && m.Seed != 0 {
+		if rule = broken(m.Seed, m.Rule); rule != "" && proved(m, m.Seed) {
+			return m.Seed, rule
+		}
+	}
+	for first := uint64(1); first <= most; first = seed + 1 {
+		if seed, rule = detect(workers, first, most, m.Rule); rule == "" || proved(m, seed) {
+			return seed, rule
+		}
+	}
+	return 0, ""
+}
+
+// proved says whether a seed would not break the rule with the second bug alone. What differs between the two runs is this bug's doing.
+func proved(m *mutant.Mutant, seed uint64) bool {
+	if m.With == "" {
+		return true
+	}
+	mutant.Enable(mutant.Mutant{Name: m.With})
+	defer mutant.Enable(*m)
+	return broken(seed, m.Rule) == ""
+}
+
+// detect returns the first seed, from one on, that breaks a rule, or the one that it must break, and the rule; "": none does.
+func detect(workers int, first, most uint64, must string) (seed uint64, rule string) {
+	for ; first <= most; first += uint64(workers) {
 		rules := make([]string, workers)
 		var wg sync.WaitGroup
 		for i := range workers {
-			wg.Go(func() { rules[i] = broken(first + uint64(i)) })
+			wg.Go(func() { rules[i] = broken(first+uint64(i), must) })
 		}
 		wg.Wait()
 		for i, rule := range rules {
@@ -54,16 +100,17 @@ func detect(workers int) (seed uint64, rule string) {
 	return 0, ""
 }
 
-// broken returns the first rule that a seed breaks.
-func broken(seed uint64) (rule string) {
+// broken returns the first rule that a seed breaks; must, unless empty, is the only one that counts.
+func broken(seed uint64, must string) (rule string) {
 	defer func() {
-		if recover() != nil {
+		if recover() != nil && must == "" {
 			rule = "panic"
 		}
 	}()
-	violations := sim.Run(seed, nil).Violations
-	if len(violations) == 0 {
-		return ""
+	for _, v := range sim.Run(seed, nil).Violations {
+		if must == "" || v.Rule == must {
+			return v.Rule
+		}
 	}
-	return violations[0].Rule
+	return ""
 }

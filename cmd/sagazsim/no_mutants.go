@@ -7,8 +7,14 @@ import (
 	"os"
 )
 
-// mutants is in a build of its own.
-func mutants(int) int {
-	fmt.Fprintln(os.Stderr, "this build has no planted bugs: go run -tags mutants ./cmd/sagazsim -mutants")
+const noMutants = "this build has no planted bugs: go run -tags mutants ./cmd/sagazsim …"
+
+func plant(string) {
+	fmt.Fprintln(os.Stderr, noMutants)
+	os.Exit(2)
+}
+
+func mutants(int, string, bool, uint64) int {
+	fmt.Fprintln(os.Stderr, noMutants)
 	return 2
 }

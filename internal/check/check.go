@@ -37,12 +37,16 @@ var rules = []struct {
 	{"pivot", (*run).pivots},
 	{"journal", (*run).journal},
 	{"fence", (*run).fence},
+	{"waking", (*run).waking},
+	{"snapshot", (*run).snapshots},
+	{"lease", (*run).leases},
 	{"announcement", (*run).announcements},
 	{"delivery", (*run).deliveries},
 	{"inbox", (*run).inbox},
 	{"replay", (*run).replays},
 	{"model", (*run).models},
 	{"timer", (*run).timers},
+	{"rest", (*run).rest},
 	{"least", (*run).least},
 }
 

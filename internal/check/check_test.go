@@ -64,8 +64,17 @@ func good() *History {
 				{Name: "r", Status: statusWaiting},
 			}},
 		},
-		Journal: []Row{{"c", 2, "m1", 1}, {"d", 2, "m1", 2}, {"x", 2, "m1", 3}, {"c", 3, "m2", 6}},
-		Deaths:  []Death{{"m1", 5}},
+		Journal: []Row{
+			{Saga: "c", Version: 2, Writer: "m1", At: 1},
+			{Saga: "d", Version: 2, Writer: "m1", At: 2},
+			{Saga: "x", Version: 2, Writer: "m1", At: 3},
+			{Saga: "c", Version: 3, Writer: "m2", At: 7},
+		},
+		Deaths: []Death{{"m1", 5}},
+		Snapshots: []Snapshot{
+			{Saga: "x", Version: 2, At: 4}, {Saga: "c", Version: 2, Asleep: true, At: 6}, {Saga: "c", Version: 3, At: 8}, {Saga: "c", Version: 3, Asleep: true, At: 9},
+		},
+		Leases:  []Lease{{1, "m1", Opened, 0}, {2, "m2", Opened, 0}, {2, "m2", Closed, 1}, {2, "m2", GivenBack, 2}, {1, "m2", Opened, 6}, {2, "m3", Opened, 7}},
 		Timers:  []Timer{{"n", "b/1", 10, 10}, {"n", "b/2", 20, 25}},
 		Replays: []Replay{{"c", 3, "s", "s", "s"}, {"d", 2, "", "t", "t"}},
 		Least:   Least{Acknowledged: 4, Completed: 1, Compensated: 3, Received: 8, Effects: 14},
@@ -220,16 +229,36 @@ var bad = map[string]map[string]func(h *History){
 	"journal": {
 		"a gap":                    func(h *History) { h.Journal[3].Version = 4; h.saga("c").Version = 4 },
 		"a beginning that is gone": func(h *History) { h.Journal = h.Journal[1:] },
-		"twice":                    func(h *History) { h.Journal = append(h.Journal, Row{"c", 3, "m3", 7}) },
-		"backwards":                func(h *History) { h.Journal = append(h.Journal, Row{"c", 2, "m3", 7}) },
+		"twice":                    func(h *History) { h.Journal = append(h.Journal, Row{Saga: "c", Version: 3, Writer: "m3", At: 7}) },
+		"backwards":                func(h *History) { h.Journal = append(h.Journal, Row{Saga: "c", Version: 2, Writer: "m3", At: 7}) },
 		"the end is gone":          func(h *History) { h.saga("c").Version = 2 },
-		"of no saga":               func(h *History) { h.Journal = append(h.Journal, Row{"gone", 2, "m2", 7}) },
+		"of no saga":               func(h *History) { h.Journal = append(h.Journal, Row{Saga: "gone", Version: 2, Writer: "m2", At: 7}) },
 	},
 	"fence": {
 		"a dead writer": func(h *History) { h.Deaths = append(h.Deaths, Death{"m2", 4}) },
 		"dead for longer than the second death says": func(h *History) {
 			h.Deaths = []Death{{"m2", 7}, {"m2", 4}}
 		},
+	},
+	"waking": {
+		"it moves and sleeps": func(h *History) { h.Journal[1].Asleep = true },
+	},
+	"snapshot": {
+		"an older one":                func(h *History) { h.Snapshots[3].Version = 2 },
+		"before its commit":           func(h *History) { h.Snapshots[1].Version = 3 },
+		"of what was never committed": func(h *History) { h.Snapshots[3].Version = 4 },
+		"asleep, and it has moved": func(h *History) {
+			h.Snapshots[1].At = 8
+		},
+	},
+	"lease": {
+		"opened twice":           func(h *History) { h.Leases[1].Shard = 1; h.Leases[1].Member = "m1" },
+		"opened at two":          func(h *History) { h.Leases[4].At = 4 },
+		"given back while open":  func(h *History) { h.Leases = slices.Delete(h.Leases, 2, 3) },
+		"opened, and open there": func(h *History) { h.Leases[5].Shard = 1 },
+	},
+	"rest": {
+		"something is missing": func(h *History) { h.Unfinished = []string{"a client waits"} },
 	},
 	"announcement": {
 		"of no saga":         func(h *History) { h.Announced[0].Saga = "gone" },

@@ -19,7 +19,10 @@ type History struct {
 	Effects []Effect // the participants' ledgers
 	Journal []Row    // every row that was ever committed, in order of commit
 	Deaths  []Death  // of writers
-	Sagas   []Saga   // what the store holds at the end
+	// Snapshots are those that were written, in order. Their times are of the journal's clock.
+	Snapshots []Snapshot
+	Leases    []Lease // in order; their times are of the journal's clock
+	Sagas     []Saga  // what the store holds at the end
 
 	Announced []Announced // events that commits announced
 	Received  []Received  // by consumers, as they came, before an inbox
@@ -27,6 +30,9 @@ type History struct {
 
 	Timers  []Timer  // those that fired
 	Replays []Replay // one state, arrived at in several ways
+
+	// Unfinished is what a run still waited for when its time was over although it was to come to its end.
+	Unfinished []string
 
 	Least Least
 }
@@ -118,6 +124,33 @@ type Row struct {
 	Version uint64
 	Writer  string
 	At      int64 // the order of commits, together with Death.At; 0: unknown
+	Asleep  bool  // after this commit the saga's row says that it sleeps
+}
+
+// Snapshot is one that the store took, in the place of the one before.
+type Snapshot struct {
+	Saga    string
+	Version uint64
+	Asleep  bool // it puts the saga to sleep
+	At      int64
+}
+
+// LeaseAct is what happens to a shard at a member.
+type LeaseAct string
+
+// What happens to shards.
+const (
+	Opened    LeaseAct = "opened"     // the member serves it from now on
+	Closed    LeaseAct = "closed"     // it does not any more
+	GivenBack LeaseAct = "given back" // the store was told that the lease is free
+)
+
+// Lease is something that happened to a shard at a member.
+type Lease struct {
+	Shard  int
+	Member string
+	Act    LeaseAct
+	At     int64
 }
 
 // Death says that a writer was declared dead: it commits nothing afterwards.

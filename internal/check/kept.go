@@ -33,12 +33,7 @@ func (r *run) journal() {
 
 // fence: a writer that was declared dead commits nothing more.
 func (r *run) fence() {
-	died := map[string]int64{}
-	for _, d := range r.h.Deaths {
-		if at, twice := died[d.Writer]; !twice || d.At < at {
-			died[d.Writer] = d.At
-		}
-	}
+	died := r.died()
 	for _, row := range r.h.Journal {
 		if at, dead := died[row.Writer]; dead && row.At > at {
 			r.report(row.Saga, "%s committed version %d at %d, and was declared dead at %d", row.Writer, row.Version, row.At, at)

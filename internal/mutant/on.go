@@ -2,10 +2,10 @@
 
 package mutant
 
-var current string
+var current, with string
 
 // On says whether a planted bug is in force.
-func On(name string) bool { return name == current }
+func On(name string) bool { return name == current || name == with }
 
-// Enable puts one bug in force, "" none. It is called before anything runs.
-func Enable(name string) { current = name }
+// Enable puts a bug in force, and the one that it needs. It is called before anything runs.
+func Enable(m Mutant) { current, with = m.Name, m.With }

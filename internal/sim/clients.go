@@ -124,26 +124,35 @@ type client struct {
 	id         string
 	def        actors.Definition
 	input      string
-	started    bool
 	other      bool // wants the same id for something else
-	ended      bool
+	waits      patience
+	over       bool // it has what it wants, or knows that it does not get it
 	giveUpWhen int
 }
+
+// patience is when a client that has started a saga asks how it ended.
+type patience int
+
+const (
+	atOnce patience = iota
+	later
+	never
+)
 
 // drawClients makes the load of a run.
 func (s *sim) drawClients() {
 	n := 3 + s.rng.IntN(14)
 	for i := range n {
-		c := &client{sim: s, id: "g" + strconv.Itoa(i), def: pick(&s.world, s.defs), input: "in " + strconv.Itoa(i)}
+		c := &client{sim: s, id: "g" + strconv.Itoa(i), def: pick(&s.world, s.defs), input: "in " + strconv.Itoa(i), waits: pick(&s.world, []patience{atOnce, later, never})}
 		s.clients = append(s.clients, c)
 		begin := s.between(0, s.mix.calm*3/4)
-		if s.chance(0.1) {
+		if s.chance(s.mix.inserted) {
 			s.after(begin, c.insert)
 		} else {
 			s.after(begin, c.start)
 		}
 		if s.chance(0.2) {
-			twin := &client{sim: s, id: c.id, def: c.def, input: c.input}
+			twin := &client{sim: s, id: c.id, def: c.def, input: c.input, waits: c.waits}
 			if s.chance(0.3) {
 				twin.input, twin.other = "something else", true
 			}
@@ -162,6 +171,7 @@ func (s *sim) drawClients() {
 func (c *client) start() {
 	s := c.sim
 	if c.giveUpWhen++; c.giveUpWhen > 200 {
+		c.over = true
 		return
 	}
 	p := c.def.Plan
@@ -188,11 +198,23 @@ func (c *client) start() {
 		case check.Unknown:
 			s.after(s.between(50*time.Millisecond, time.Second), c.start)
 		case check.Refused:
+			c.over = true
 		default:
-			c.started = true
-			c.await()
+			c.acknowledged()
 		}
 	})
+}
+
+// acknowledged hears that the saga is there. Not everybody asks how it ended: a saga gets on without being asked.
+func (c *client) acknowledged() {
+	switch c.waits {
+	case atOnce:
+		c.await()
+	case later:
+		c.sim.after(c.sim.skewed(20*time.Millisecond, 10*time.Second), c.await)
+	case never:
+		c.over = true
+	}
 }
 
 // insert puts the saga into the store in a transaction of the client's own.
@@ -225,8 +247,7 @@ func (c *client) insert() {
 		return
 	}
 	s.history.Starts = append(s.history.Starts, check.Start{Saga: c.id, Definition: p.Name, Input: c.input, Answer: answer})
-	c.started = true
-	c.await()
+	c.acknowledged()
 }
 
 // await asks how the saga ended until somebody says.
@@ -239,7 +260,7 @@ func (c *client) await() {
 			s.after(s.between(100*time.Millisecond, 2*time.Second), c.await)
 			return
 		}
-		c.ended = true
+		c.over = true
 		status := actors.Status(&sagazpb.SagaState{Phase: resp.Phase}).String()
 		s.say("client", "hears "+status, c.id)
 		s.history.Ends = append(s.history.Ends, check.End{Saga: c.id, Status: status})

@@ -41,7 +41,12 @@ func (h host) Startable(in *sagazpb.StartSaga) (actors.Definition, error) {
 }
 
 // Commit implements actors.Host.
-func (h host) Commit(op persistence.Op) error { return h.commits.submit(op) }
+func (h host) Commit(op persistence.Op) error {
+	if op.Start == nil {
+		h.digests[stateKey{op.Entry.SagaID, op.Entry.Version, string(op.Entry.Data)}] = h.decided
+	}
+	return h.commits.submit(op)
+}
 
 // Checkpoint implements actors.Host.
 func (h host) Checkpoint(row persistence.Saga, done func()) { h.snapshots.submit(row, done) }
@@ -60,7 +65,7 @@ func (h host) Load(id string, done func(*persistence.Record, error)) {
 
 // Outgoing implements actors.Host. It sees each state that is decided here.
 func (h host) Outgoing(p *plan.Plan, s *sagazpb.SagaState, shard int, events []*sagazpb.Event) ([]messages.Outgoing, error) {
-	h.digests[stateKey{s.Id, s.Version}] = digest(s)
+	h.decided = digest(s)
 	for _, e := range events {
 		h.say(h.name, eventName(e), s.Id)
 	}

@@ -70,12 +70,17 @@ func (p *process) statement(name string, timeout time.Duration, do func(), answe
 		})
 		reply(timeout, errConnection)
 	default:
+		back := s.hop()
+		if s.chance(s.mix.p[answerLate]) {
+			s.fault(answerLate, p.name, name)
+			back = s.skewed(2*time.Millisecond, timeout)
+		}
 		s.after(s.hop(), func() {
 			switch {
 			case !run(), s.now < p.place.noStore:
 				reply(s.hop(), errConnection)
 			default:
-				reply(s.hop(), nil)
+				reply(back, nil)
 			}
 		})
 	}

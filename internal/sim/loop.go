@@ -78,7 +78,9 @@ func (l *loop) turn() {
 				free = append(free, msg.shards...)
 			case l.process.id:
 			default:
-				l.move(msg.shards, msg.member)
+				believed, doubt := l.leases.Elsewhere(msg.shards)
+				l.move(believed, msg.member)
+				again = again || doubt
 			}
 		case shardClosed:
 			l.closed = append(l.closed, msg.shard)

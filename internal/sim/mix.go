@@ -10,10 +10,12 @@ const (
 	lostBefore fault = iota
 	lostAfter
 	stalled
+	answerLate
 	storeRestart
 	refusedData
 	dropped
 	duplicated
+	delayed
 	cut
 	cutStore
 	crash
@@ -42,10 +44,12 @@ var faultNames = [...]string{
 	lostBefore:     "statement lost before the store",
 	lostAfter:      "answer of the store lost",
 	stalled:        "statement stalled",
+	answerLate:     "answer of the store late",
 	storeRestart:   "store restart",
 	refusedData:    "data refused",
 	dropped:        "message dropped",
 	duplicated:     "message duplicated",
+	delayed:        "message late",
 	cut:            "one-way cut",
 	cutStore:       "node cut from the store",
 	crash:          "crash",
@@ -74,11 +78,13 @@ func FaultNames() []string { return faultNames[:] }
 
 // mix is what a seed draws: how often what goes wrong. Each kind is absent from a run half of the time, so that the others can have their effect.
 type mix struct {
-	p     [len(faultNames)]float64       // of those that happen to something: a statement, a message, a call
-	every [len(faultNames)]time.Duration // mean time between those that just happen; 0: never
-	live  bool                           // faults end at calm, and everything must end
-	calm  time.Duration
-	end   time.Duration
+	p        [len(faultNames)]float64       // of those that happen to something: a statement, a message, a call
+	every    [len(faultNames)]time.Duration // mean time between those that just happen; 0: never
+	nodes    int                            // at least
+	inserted float64                        // how many sagas are inserted in a transaction of their caller
+	live     bool                           // faults end at calm, and everything must end
+	calm     time.Duration
+	end      time.Duration
 }
 
 // lasting are the faults that stay when a run becomes calm: whoever runs Sagaz lives with them.
@@ -93,9 +99,11 @@ func (w *world) drawMix() mix {
 		{lostBefore, 0.1},
 		{lostAfter, 0.15},
 		{stalled, 0.08},
+		{answerLate, 0.1},
 		{refusedData, 0.01},
 		{dropped, 0.15},
 		{duplicated, 0.15},
+		{delayed, 0.15},
 		{wrongView, 0.1},
 		{handlerFailed, 0.3},
 		{handlerPanic, 0.05},
@@ -133,6 +141,10 @@ func (w *world) drawMix() mix {
 	}
 	if w.chance(0.3) {
 		m.p[clockSkew] = 0.5
+	}
+	m.inserted = pick(w, []float64{0.1, 0.1, 0.1, 0.6})
+	if w.chance(themed) {
+		pick(w, themes)(w, &m)
 	}
 	m.live = w.chance(0.75)
 	m.calm = w.between(4*time.Second, 14*time.Second)

@@ -29,8 +29,12 @@ func (p *process) send(address, what string, make func() func(*process)) {
 		return
 	}
 	for range copies {
-		do := make()
-		s.after(s.skewed(50*time.Microsecond, 20*time.Millisecond), func() {
+		do, way := make(), s.skewed(50*time.Microsecond, 20*time.Millisecond)
+		if s.chance(s.mix.p[delayed]) {
+			s.fault(delayed, p.name, what)
+			way = s.skewed(20*time.Millisecond, 8*time.Second)
+		}
+		s.after(way, func() {
 			if to.process != nil {
 				to.process.run(func() { do(to.process) })
 			}

@@ -62,13 +62,16 @@ type process struct {
 	snapshots  *snapshots
 	relay      *relay
 	teller     *actors.Teller
+	decided    uint64              // the digest of the state that is about to be committed
 	digests    map[stateKey]uint64 // of states that were decided here
 	asked      []*query            // of clients of this process
 }
 
+// stateKey names a decision. A process that loses a shard and gets it again may decide a version twice.
 type stateKey struct {
 	saga    string
 	version uint64
+	data    string // the journal entry
 }
 
 // start runs a new process at a place.

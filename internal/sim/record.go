@@ -21,10 +21,16 @@ import (
 // finish completes the history with what the store holds.
 func (s *sim) finish() {
 	h, st := &s.history, s.store
-	h.Deaths = st.deaths
+	h.Deaths, h.Snapshots, h.Leases = st.deaths, st.snapshots, st.leases
+	switch what := s.unfinished(); {
+	case s.events >= mostEvents:
+		h.Unfinished = append(h.Unfinished, "it does not come to rest")
+	case s.mix.live && what != "":
+		h.Unfinished = append(h.Unfinished, what)
+	}
 	entries := map[string][]committed{}
 	for _, c := range st.journal {
-		h.Journal = append(h.Journal, check.Row{Saga: c.SagaID, Version: c.Version, Writer: writerName(c.writer), At: c.stamp})
+		h.Journal = append(h.Journal, check.Row{Saga: c.SagaID, Version: c.Version, Writer: writerName(c.writer), At: c.stamp, Asleep: c.asleep})
 		entries[c.SagaID] = append(entries[c.SagaID], c)
 	}
 	for _, m := range st.announced {
@@ -92,7 +98,7 @@ func (s *sim) replay(p *plan.Plan, id string, entries []committed, stored *sagaz
 			s.broken(id, c.Version, err)
 			return
 		}
-		if live, ok := s.writers[c.writer].digests[stateKey{id, c.Version}]; ok {
+		if live, ok := s.writers[c.writer].digests[stateKey{id, c.Version, string(c.Data)}]; ok {
 			s.history.Replays = append(s.history.Replays, check.Replay{Saga: id, Version: c.Version, Live: hex(live), Replayed: hex(digest(state))})
 		}
 	}

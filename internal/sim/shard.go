@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz/actors"
+	"github.com/sagaz/sagaz/internal/check"
 	"github.com/sagaz/sagaz/messages/sagazpb"
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -43,6 +44,7 @@ func (p *process) openShard(number int) {
 	sh.core = actors.NewShard(sh, number, true)
 	sh.box = mailbox{process: p, handle: sh.handle, lost: sh.late}
 	p.shards[number] = sh
+	p.store.lease(p.id, number, check.Opened)
 	p.relay.open(number)
 	sh.recover()
 }
@@ -115,7 +117,10 @@ func (p *process) closeShard(number int, done func()) {
 	delete(p.shards, number)
 	sh.closed = true
 	p.deliveries.Forget(number)
-	sh.box.post(&closeShard{func() { p.relay.close(number, done) }})
+	sh.box.post(&closeShard{func() {
+		p.store.lease(p.id, number, check.Closed)
+		p.relay.close(number, done)
+	}})
 }
 
 // dropShard stops a shard at once.
@@ -128,6 +133,7 @@ func (p *process) dropShard(number int) {
 	sh.closed = true
 	p.deliveries.Forget(number)
 	sh.stop()
+	p.store.lease(p.id, number, check.Closed)
 	p.relay.drop(number)
 }
 

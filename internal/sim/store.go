@@ -28,6 +28,8 @@ type store struct {
 	announced []messages.Outgoing
 	buried    map[int64]bool // by position
 	deaths    []check.Death
+	snapshots []check.Snapshot
+	leases    []check.Lease
 	down      int64 // until when it does not answer
 }
 
@@ -59,8 +61,8 @@ type member struct {
 type committed struct {
 	persistence.Entry
 	writer int64
-	at     int64
 	stamp  int64
+	asleep bool // the saga's row, after the commit
 }
 
 func newStore(w *world, shards int) *store {
@@ -130,12 +132,14 @@ func (st *store) commit(writer int64, b *persistence.Batch) (duplicates []int, p
 		}
 		r.journal = append(r.journal, entry{e, own})
 		slices.SortStableFunc(r.journal, func(a, b entry) int { return cmp.Compare(a.Version, b.Version) })
-		st.journal = append(st.journal, committed{Entry: e, writer: writer, at: st.w.now, stamp: st.w.stamp()})
 	}
 	for _, id := range b.Wakes {
 		if r := st.sagas[id]; r != nil && !mutant.On("waking-not-written") {
 			r.Asleep, r.Begun, r.WakeAt = false, true, time.Time{}
 		}
+	}
+	for _, e := range b.Entries {
+		st.journal = append(st.journal, committed{Entry: e, writer: writer, stamp: st.w.stamp(), asleep: st.sagas[e.SagaID].Asleep})
 	}
 	positions = make([]int64, len(b.Outgoing))
 	for i := range b.Outgoing {
@@ -231,6 +235,7 @@ func (st *store) checkpoint(writer int64, sagas []persistence.Saga) error {
 		}
 		if r.Version <= s.Version || mutant.On("checkpoint-goes-back") {
 			r.Saga = stored(s)
+			st.snapshots = append(st.snapshots, check.Snapshot{Saga: s.ID, Version: s.Version, Asleep: s.Asleep, At: st.w.stamp()})
 		}
 		trim := s.Version
 		if mutant.On("journal-deleted-before-snapshot") {

@@ -92,8 +92,14 @@ func (st *store) release(id int64, shards []int) {
 	for _, shard := range shards {
 		if st.owners[shard] == id {
 			st.owners[shard] = 0
+			st.lease(id, shard, check.GivenBack)
 		}
 	}
+}
+
+// lease records what happens to a shard at a member.
+func (st *store) lease(id int64, shard int, act check.LeaseAct) {
+	st.leases = append(st.leases, check.Lease{Shard: shard, Member: writerName(id), Act: act, At: st.w.stamp()})
 }
 
 // drain is persistence.ClusterMembership.Drain.
