@@ -140,7 +140,7 @@ func (e *dtmEngine) do(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // what was read has been read
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return err
@@ -159,7 +159,9 @@ func (e *dtmEngine) close(context.Context) error {
 	err := e.end()
 	if e.server != nil {
 		err = errors.Join(err, e.server.Close())
-		<-e.served
+		if end := <-e.served; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
 	}
 	if e.http != nil {
 		e.http.CloseIdleConnections()

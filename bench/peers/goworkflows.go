@@ -37,9 +37,13 @@ type gowfEngine struct {
 type gowfSteps struct{ do *participants }
 
 func (s *gowfSteps) Reserve(_ context.Context, o order) (string, error) { return "", s.do.reserve(o) }
-func (s *gowfSteps) Charge(_ context.Context, o order) (string, error)  { return "", s.do.charge(o) }
-func (s *gowfSteps) Ship(_ context.Context, o order) (string, error)    { return "", s.do.ship(o) }
-func (s *gowfSteps) Refund(_ context.Context, o order) (string, error)  { return "", s.do.refund(o) }
+
+func (s *gowfSteps) Charge(_ context.Context, o order) (string, error) { return "", s.do.charge(o) }
+
+func (s *gowfSteps) Ship(_ context.Context, o order) (string, error) { return "", s.do.ship(o) }
+
+func (s *gowfSteps) Refund(_ context.Context, o order) (string, error) { return "", s.do.refund(o) }
+
 func (s *gowfSteps) Release(_ context.Context, o order) (string, error) { return "", s.do.release(o) }
 
 func gowfOrder(ctx workflow.Context, o order) (string, error) {

@@ -96,7 +96,7 @@ func (e *restateEngine) register(ctx context.Context, admin, service string) err
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // what was read has been read
 	if answer.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(answer.Body)
 		return fmt.Errorf("register: %s: %s", answer.Status, text)
@@ -145,7 +145,9 @@ func (e *restateEngine) close(context.Context) error {
 	err := e.end()
 	if e.server != nil {
 		err = errors.Join(err, e.server.Close())
-		<-e.served
+		if end := <-e.served; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
 	}
 	if e.http != nil {
 		e.http.CloseIdleConnections()
