@@ -126,7 +126,11 @@ func (s *Saga) refuse(msg any, code sagazpb.Refusal, text string) {
 	switch m := msg.(type) {
 	case *request:
 		m.answer(&sagazpb.SagaResponse{RequestId: m.RequestId, Refusal: code, Text: text})
-	case *leave:
+	case *leave: // nothing is in memory that its next owner needs, and nothing may come to be
+		if s.busy != dead {
+			s.busy = leaving
+		}
+		s.owner.Wake(time.Time{})
 		m.done()
 	}
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -134,6 +135,21 @@ func TestASagaThatEndedAsItWasInsertedIsMarkedAsBegun(t *testing.T) {
 }
 
 // People look for stuck sagas by their rows, and a node may go down between a saga's standstill and the snapshot that shows it.
+// A shard is closed while the store does not answer: what a saga would still load and commit there, its next owner knew nothing of.
+func TestASagaThatCannotBeLoadedLeavesForGood(t *testing.T) {
+	b, rec := waits(t, true)
+	s := MakeSaga(b, b, &Tenant{ID: "s"})
+	s.Receive(&routed{msg: &tick{}})
+	s.Receive(&routed{msg: &leave{done: func() { b.note("left") }}})
+	require.Equal(t, []string{"load"}, b.asked)
+	s.Receive(&loaded{err: errors.New("no answer")})
+	require.Equal(t, []string{"load", "problem", "left"}, b.asked)
+	require.True(t, b.wake.IsZero(), "nothing wakes it again")
+	s.Receive(Tick())
+	s.Receive(&routed{msg: &sagazpb.Reply{SagaId: rec.ID, Step: "a", Attempt: 2}})
+	require.Equal(t, []string{"load", "problem", "left"}, b.asked)
+}
+
 func TestTheRowOfASagaThatIsLoadedShowsItsStatus(t *testing.T) {
 	t.Parallel()
 	for name, sleeps := range map[string]bool{"awake": false, "asleep": true} {

@@ -58,12 +58,16 @@ func freePort(t *testing.T) string {
 	return port
 }
 
+// listed waits for what a reader does not notice: lists are read from snapshots, which are written a moment behind.
+const listed = "until sagaz list --status compensated | grep -q order-43; do sleep 0.05; done\n"
+
 // runSession runs a page's commands as they are printed, but on a free port and with the binary that is built already.
 func runSession(t *testing.T, page string, env ...string) {
 	t.Helper()
 	script, wanted := session(t, page)
 	script = strings.ReplaceAll(script, "8080", freePort(t))
 	script = strings.ReplaceAll(script, "go install ./cmd/sagaz\n", "")
+	script = strings.ReplaceAll(script, "\nsagaz watch order-43 >/dev/null\n", "\nsagaz watch order-43 >/dev/null\n"+listed)
 	bin := sagazBin(t)
 	if dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin"); err == nil {
 		bin += ":" + strings.Join(dirs, ":")
