@@ -32,6 +32,9 @@ func (m *Metrics) makeSteps() {
 		a.rare = func(o Outcome) prometheus.Counter {
 			return m.attempts.WithLabelValues(k.participant, k.action, kind, outcomes[o])
 		}
+		if k.participant != Other { // which stands for many: each has its latency under its own name
+			a.took = *m.asked.get(k.participant)
+		}
 		return a
 	})
 	m.asked = newCache(maxParticipants, Other, func(name string) *prometheus.Observer {
@@ -67,6 +70,7 @@ type actionKey struct {
 type action struct {
 	outcomes [len(outcomes)]prometheus.Counter
 	rare     func(Outcome) prometheus.Counter
+	took     prometheus.Observer // nil: the participant's has to be looked up
 }
 
 // StepAttempt counts an attempt that ended. took is not observed when it is not positive.
@@ -80,7 +84,12 @@ func (m *Metrics) StepAttempt(participant, name string, compensation bool, outco
 		c = a.rare(outcome)
 	}
 	c.Inc()
-	if took > 0 {
-		(*m.asked.get(participant)).Observe(seconds(took))
+	if took <= 0 {
+		return
 	}
+	if a.took == nil {
+		(*m.asked.get(participant)).Observe(seconds(took))
+		return
+	}
+	a.took.Observe(seconds(took))
 }
