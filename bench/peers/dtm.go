@@ -49,12 +49,12 @@ func (e *dtmEngine) open(ctx context.Context, store string, do *participants) er
 			return err
 		}
 	}
-	if err := e.launch("dtm", func(string) []string {
+	if err := e.launch("dtm", func(string) ([]string, error) {
 		return []string{
 			"STORE_DRIVER=postgres", "STORE_HOST=" + at.Host, "STORE_PORT=" + strconv.Itoa(int(at.Port)), "STORE_USER=" + at.User,
 			"STORE_PASSWORD=none", "STORE_DB=" + at.Database, "STORE_MAX_OPEN_CONNS=" + strconv.Itoa(dtmConns), "STORE_MAX_IDLE_CONNS=" + strconv.Itoa(dtmConns),
 			"UPDATE_BRANCH_SYNC=1", "LOG_LEVEL=fatal", "HTTP_PORT=" + strconv.Itoa(ports[0]), "GRPC_PORT=" + strconv.Itoa(ports[1]), "JSON_RPC_PORT=" + strconv.Itoa(ports[2]),
-		}
+		}, nil
 	}); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type peer struct {
 }
 
 func peers() []peer {
-	return []peer{
+	all := []peer{
 		{name: "sagaz", version: "this tree", setting: sagazSetting, make: func() engine { return new(sagazEngine) }},
 		dbosPeer(8),
 		dbosPeer(20), // its own default
@@ -39,6 +39,7 @@ func peers() []peer {
 		{name: "dtm", version: dtmVersion, setting: dtmSetting, make: func() engine { return new(dtmEngine) }},
 		{name: "restate", version: restateVersion, setting: restateSetting, make: func() engine { return new(restateEngine) }},
 	}
+	return append(all, temporalPeers()...)
 }
 
 // choose returns the peers of a list of names; an empty one means all.

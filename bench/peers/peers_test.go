@@ -29,6 +29,18 @@ func TestEveryEngineRunsTheSameSaga(t *testing.T) {
 	}
 }
 
+func TestTheVersionsNamedAreThePinnedOnes(t *testing.T) {
+	for pin, line := range map[string]string{
+		"dtm/go.mod":                "github.com/dtm-labs/dtm " + dtmVersion,
+		"temporal/go.mod":           "go.temporal.io/server " + temporalVersion,
+		"restate/package-lock.json": `"@restatedev/restate-server": "` + restateVersion + `"`,
+	} {
+		text, err := os.ReadFile(filepath.Join("servers", pin))
+		require.NoError(t, err)
+		require.Contains(t, string(text), line)
+	}
+}
+
 func TestTheLedgerIsCheckedForOrderAndNumber(t *testing.T) {
 	happy, undone := order{ID: "1"}, order{ID: "2", Reject: true}
 	for name, c := range map[string]struct {

@@ -43,12 +43,12 @@ func (e *restateEngine) open(ctx context.Context, _ string, do *participants) er
 		}
 	}
 	ingressAt, adminAt, nodeAt := addresses[0], addresses[1], addresses[2]
-	if err := e.launch("restate-server", func(dir string) []string {
+	if err := e.launch("restate-server", func(dir string) ([]string, error) {
 		return []string{
 			"RESTATE_BASE_DIR=" + dir, "RESTATE_INGRESS__BIND_ADDRESS=" + ingressAt, "RESTATE_ADMIN__BIND_ADDRESS=" + adminAt,
 			"RESTATE_BIND_ADDRESS=" + nodeAt, "RESTATE_ADVERTISED_ADDRESS=http://" + nodeAt, "RESTATE_DEFAULT_NUM_PARTITIONS=1",
 			"RESTATE_LISTEN_MODE=tcp", "RESTATE_LOG_FILTER=error", "DO_NOT_TRACK=1", "RESTATE_DISABLE_TELEMETRY=true",
-		}
+		}, nil
 	}); err != nil {
 		return err
 	}

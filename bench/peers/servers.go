@@ -34,8 +34,8 @@ type external struct {
 	dir     string
 }
 
-// launch starts a server once its directory is there.
-func (e *external) launch(name string, env func(dir string) []string, args ...string) error {
+// launch starts a server once its directory is there and prepare, which returns its environment, is done with it.
+func (e *external) launch(name string, prepare func(dir string) ([]string, error), args ...string) error {
 	program, err := built(name)
 	if err != nil {
 		return err
@@ -43,7 +43,11 @@ func (e *external) launch(name string, env func(dir string) []string, args ...st
 	if e.dir, err = os.MkdirTemp("", "sagaz-peers-"); err != nil {
 		return err
 	}
-	e.process, err = rig.Start(program, env(e.dir), args...)
+	env, err := prepare(e.dir)
+	if err != nil {
+		return err
+	}
+	e.process, err = rig.Start(program, env, args...)
 	return err
 }
 

@@ -20,6 +20,8 @@ build() {
 
 build dtm dtm github.com/dtm-labs/dtm
 install -m 644 "$(go list -C "$here/dtm" -m -f '{{.Dir}}' github.com/dtm-labs/dtm)/sqls/dtmsvr.storage.postgres.sql" "$bin/dtm.sql"
+build temporal-server temporal go.temporal.io/server/cmd/server
+build temporal-sql-tool temporal go.temporal.io/server/cmd/tools/sql
 if stale restate-server restate/package-lock.json; then
 	echo "servers: fetching restate-server"
 	work="$(mktemp -d)"
