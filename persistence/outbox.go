@@ -14,13 +14,14 @@ type Outgoing struct {
 }
 
 // Outbox is the part of a Store that keeps messages until a broker has confirmed them. A row that is there has not been confirmed: there is no status
-// and no cursor, so that a row which becomes visible late is found like any other. Nothing here passes the fence: what was sent was sent, whoever did it.
+// and no cursor, so that a row which becomes visible late is found like any other. Only reading passes the member fence: what was sent was sent, whoever did
+// it, but a dead member must not begin to send what the next owner of a lane has stored, for it does not know what that one stands behind.
 type Outbox interface {
 	// Unsent returns those of the marks' lanes in which a message of the publisher stands behind the mark.
 	Unsent(ctx context.Context, publisher string, marks []messages.Mark) (lanes []int, err error)
 
 	// ReadUnsent returns the messages of one lane that stand behind the mark, in order, up to limit, and not more than fit into maxBytes but at least one.
-	// more says whether there may be others behind them.
+	// more says whether there may be others behind them. Error: ErrFenced when the joined member is dead, or there is none.
 	ReadUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) (page []messages.Outgoing, more bool, err error)
 
 	// DeleteSent deletes what was sent. A row that is not there any more is no error.

@@ -35,6 +35,10 @@ func TestEnqueueIsPartOfTheCallersTransaction(t *testing.T) {
 	lite, err := sqlite.Open(t.Context(), file)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, lite.Close()) })
+	for _, store := range []persistence.Store{pg, lite} {
+		_, err := store.Join(t.Context(), persistence.Member{Name: "one"})
+		require.NoError(t, err)
+	}
 
 	for name, c := range map[string]struct {
 		store persistence.Store

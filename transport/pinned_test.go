@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sagaz/sagaz/internal/testpg"
+	"github.com/sagaz/sagaz/persistence"
 	"github.com/sagaz/sagaz/persistence/postgres"
 	"github.com/sagaz/sagaz/transport"
 )
@@ -19,6 +20,8 @@ func TestATransactionLeftOpenElsewhereDelaysNothing(t *testing.T) {
 	store, err := postgres.Open(t.Context(), dsn, postgres.Options{Migrate: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	_, err = store.Join(t.Context(), persistence.Member{Name: "one"})
+	require.NoError(t, err)
 	conn, err := pgx.Connect(t.Context(), other)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })

@@ -42,6 +42,7 @@ var All = []Mutant{
 	{"relay-deletes-before-ack", "transport", "messages that the broker did not confirm are deleted", 1, "", ""},
 	{"lane-sent-before-read", "transport", "a new owner sends before it has read what is left of the old one", 14, "", ""},
 	{"member-fence-skipped", "internal/sim", "a dead member commits", 5, "", ""},
+	{"outbox-read-unfenced", "internal/sim", "a dead member reads what the next owner of its lane has stored, and sends it", 589380, "", ""},
 	{"version-check-skipped", "internal/sim", "a version of the journal is written twice", 41, "lease-not-checked", "journal"},
 	{"waking-not-written", "internal/sim", "a transition leaves the saga's row asleep", 3, "", ""},
 	{"checkpoint-goes-back", "internal/sim", "an older snapshot replaces a newer one", 41, "lease-not-checked", "snapshot"},

@@ -22,7 +22,7 @@ const consumer = "books"
 type broker struct {
 	sim       *sim
 	processed map[inbox.MessageID]bool // the consumer's inbox
-	pending   int                      // deliveries that were not acknowledged
+	pending   int                      // calls that it has not seen yet, and deliveries that were not acknowledged
 }
 
 var (
@@ -39,7 +39,7 @@ func (b *broker) publish(p *process, list []messages.Outgoing, answer func(error
 	case s.chance(s.mix.p[brokerRefuses]):
 		s.fault(brokerRefuses, p.name, list[0].Topic)
 		n := s.rng.IntN(len(list)) // it may go down in the middle of a call
-		s.after(latency/2, func() { b.take(list[:n]) })
+		b.takeIn(latency/2, list[:n])
 		p.after(latency, func() { answer(errBroker) })
 		return
 	case s.chance(s.mix.p[brokerHangs]):
@@ -58,7 +58,7 @@ func (b *broker) publish(p *process, list []messages.Outgoing, answer func(error
 		s.fault(brokerUnknown, p.name, "")
 		verdict = errBroker
 	}
-	s.after(latency/2, func() { b.take(list) })
+	b.takeIn(latency/2, list)
 	p.after(latency, func() { answer(verdict) })
 }
 
@@ -68,6 +68,15 @@ func eventOf(data []byte) *sagazpb.CloudEvent {
 		panic(err) // the sagas' own teller made it
 	}
 	return e
+}
+
+// takeIn takes messages in d, whatever becomes of who sent them.
+func (b *broker) takeIn(d time.Duration, list []messages.Outgoing) {
+	b.pending++
+	b.sim.after(d, func() {
+		b.pending--
+		b.take(list)
+	})
 }
 
 func (b *broker) take(list []messages.Outgoing) {

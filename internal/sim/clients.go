@@ -301,8 +301,13 @@ func (s *sim) attend() {
 	s.after(2*time.Second, s.attend)
 }
 
+// givenUpAfter is how long after all is calm a person tries what may help.
+const givenUpAfter = 5 * time.Minute
+
 func (s *sim) help(id string, p *plan.Plan) {
 	switch n := s.rng.IntN(10); {
+	case time.Duration(s.now)*time.Microsecond > s.mix.calm+givenUpAfter:
+		s.operate(id, &sagazpb.OperateSaga{Verb: sagazpb.Verb_VERB_ABANDON, Note: "nothing helps"}, check.Abandon)
 	case n < 4:
 		s.operate(id, &sagazpb.OperateSaga{Verb: sagazpb.Verb_VERB_RETRY}, check.Retry)
 	case n < 9:

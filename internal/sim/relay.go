@@ -104,8 +104,9 @@ func (r *relay) work(lane int, w *worker) {
 	case transport.Read:
 		var page []messages.Outgoing
 		var more bool
-		p.statement("read the outbox", statementLimit, func() { page, more = p.store.readUnsent(step.After, p.laneMessages) }, func(err error) {
-			if err != nil {
+		var fenced error
+		p.statement("read the outbox", statementLimit, func() { page, more, fenced = p.store.readUnsent(p.id, step.After, p.laneMessages) }, func(err error) {
+			if err = cmp.Or(err, fenced); err != nil {
 				page, more = nil, false
 			}
 			r.courier.HasRead(step, page, more, p.now(), err)

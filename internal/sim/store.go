@@ -335,11 +335,14 @@ func (st *store) unsent(marks []messages.Mark) (lanes []int) {
 }
 
 // readUnsent is persistence.Outbox.ReadUnsent.
-func (st *store) readUnsent(after messages.Mark, limit int) (page []messages.Outgoing, more bool) {
+func (st *store) readUnsent(reader int64, after messages.Mark, limit int) (page []messages.Outgoing, more bool, err error) {
+	if !st.alive(reader) && !mutant.On("outbox-read-unfenced") {
+		return nil, false, persistence.ErrFenced
+	}
 	rows := st.outbox[after.Lane]
 	rows = rows[behind(rows, after.Pos):]
 	n := min(len(rows), limit)
-	return slices.Clone(rows[:n]), n < len(rows)
+	return slices.Clone(rows[:n]), n < len(rows), nil
 }
 
 // deleteSent is persistence.Outbox.DeleteSent.

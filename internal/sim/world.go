@@ -80,7 +80,7 @@ func (w *world) run(until time.Duration, over func() bool) {
 		w.now = e.at
 		w.events++
 		e.do()
-		if w.events%64 == 0 && over() {
+		if over() {
 			return
 		}
 	}

@@ -96,6 +96,9 @@ func (s *Store) ReadUnsent(ctx context.Context, publisher string, after messages
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.member == nil {
+		return nil, false, persistence.ErrFenced
+	}
 	rows := s.outbox.lanes[laneKey{publisher, after.Lane}]
 	for _, m := range rows[behind(rows, after.Pos):] {
 		maxBytes -= len(m.Data)

@@ -38,24 +38,39 @@ func (s *Store) ReadUnsent(ctx context.Context, publisher string, after messages
 }
 
 func (s *Store) readUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) (page []messages.Outgoing, more bool, err error) {
-	rows, err := s.outbox.Query(ctx, s.sql.readUnsent, publisher, after.Lane, after.Pos, limit)
+	rows, err := s.outbox.Query(ctx, s.sql.readUnsent, publisher, after.Lane, after.Pos, limit, s.member.Load())
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
+	alive := false
 	for rows.Next() {
+		alive = true
 		m := messages.Outgoing{Publisher: publisher, Lane: after.Lane}
-		if err := rows.Scan(&m.Pos, &m.Topic, &m.EnqueuedAt, &m.Data); err != nil {
+		var pos *int64
+		var topic *string
+		var at *time.Time
+		if err := rows.Scan(&pos, &topic, &at, &m.Data); err != nil {
 			return nil, false, err
+		}
+		if pos == nil {
+			break
 		}
 		maxBytes -= len(m.Data)
 		if maxBytes < 0 && len(page) > 0 {
 			return page, true, nil
 		}
-		m.EnqueuedAt = m.EnqueuedAt.UTC()
+		m.Pos, m.Topic, m.EnqueuedAt = *pos, *topic, at.UTC()
 		page = append(page, m)
 	}
-	return page, len(page) == limit, rows.Err()
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return nil, false, err
+	}
+	if !alive {
+		return nil, false, persistence.ErrFenced
+	}
+	return page, len(page) == limit, nil
 }
 
 // DeleteSent implements persistence.Outbox. It does not wait for the disk, and makes no commit of sagas wait behind it there: what a crash of the server

@@ -122,8 +122,11 @@ func newStatements(schema string) statements {
 
 		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos) WHERE EXISTS (
 			SELECT 1 FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1)`),
-		readUnsent: q(`SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
-			WHERE lane = $2 AND publisher = $1 AND pos > $3 ORDER BY pos LIMIT $4`),
+		// No row at all says that the member is dead, a row without a position that nothing is there.
+		readUnsent: q(`SELECT o.pos, o.topic, o.enqueued_at, o.data FROM (SELECT FROM sagaz.members WHERE id = $5 AND alive) m
+			LEFT JOIN LATERAL (SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
+				WHERE lane = $2 AND publisher = $1 AND pos > $3 ORDER BY pos LIMIT $4) o ON true
+			ORDER BY o.pos`),
 		unsynced: `SELECT set_config('synchronous_commit', 'off', true)`,
 		deleteSent: q(`DELETE FROM sagaz.outbox o USING unnest($2::int[], $3::bigint[]) u (lane, pos)
 			WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos`),

@@ -84,26 +84,40 @@ func (s *Store) ReadUnsent(ctx context.Context, publisher string, after messages
 }
 
 func (s *Store) readUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) (page []messages.Outgoing, more bool, err error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT pos, topic, enqueued_at, data FROM outbox WHERE lane = ? AND publisher = ? AND pos > ? ORDER BY pos LIMIT ?`,
-		after.Lane, publisher, after.Pos, limit)
+	// No row at all says that the member is dead, a row without a position that nothing is there.
+	rows, err := s.read.QueryContext(ctx, `SELECT o.pos, o.topic, o.enqueued_at, o.data FROM (SELECT 1 FROM members WHERE id = ? AND alive)
+		LEFT JOIN (SELECT pos, topic, enqueued_at, data FROM outbox WHERE lane = ? AND publisher = ? AND pos > ? ORDER BY pos LIMIT ?) o ORDER BY o.pos`,
+		s.member.Load(), after.Lane, publisher, after.Pos, limit)
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
+	alive := false
 	for rows.Next() {
+		alive = true
 		m := messages.Outgoing{Publisher: publisher, Lane: after.Lane}
-		var at int64
-		if err := rows.Scan(&m.Pos, &m.Topic, &at, &m.Data); err != nil {
+		var pos, at sql.NullInt64
+		var topic sql.NullString
+		if err := rows.Scan(&pos, &topic, &at, &m.Data); err != nil {
 			return nil, false, err
+		}
+		if !pos.Valid {
+			break
 		}
 		maxBytes -= len(m.Data)
 		if maxBytes < 0 && len(page) > 0 {
 			return page, true, nil
 		}
-		m.EnqueuedAt = when(at)
+		m.Pos, m.Topic, m.EnqueuedAt = pos.Int64, topic.String, when(at.Int64)
 		page = append(page, m)
 	}
-	return page, len(page) == limit, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, false, err
+	}
+	if !alive {
+		return nil, false, persistence.ErrFenced
+	}
+	return page, len(page) == limit, nil
 }
 
 // DeleteSent implements persistence.Outbox.

@@ -152,7 +152,24 @@ func testOutboxNothingOfAFailedBatch(t *testing.T, s *suite) {
 	require.NoError(t, m.Leave(t.Context()))
 	_, err = s.Commit(t.Context(), &persistence.Batch{ID: 101, Entries: entries("a", 3), Outgoing: outgoing(message(7, "a"))})
 	require.ErrorIs(t, err, persistence.ErrFenced)
+	s.join()
 	require.Empty(t, s.unsent("", 7))
+}
+
+// The next owner of a lane may have stored messages that come after some which a dead member has never seen.
+func testOutboxFenced(t *testing.T, s *suite) {
+	read := func() error {
+		_, _, err := s.ReadUnsent(t.Context(), "", messages.Mark{Lane: 7}, 10, everything)
+		return err
+	}
+	require.ErrorIs(t, read(), persistence.ErrFenced)
+	m := s.join()
+	require.NoError(t, read())
+	s.commit(persistence.Batch{Entries: entries("a", 2), Outgoing: outgoing(message(7, "1"))})
+	require.NoError(t, m.Leave(t.Context()))
+	require.ErrorIs(t, read(), persistence.ErrFenced)
+	s.join()
+	require.Equal(t, []string{"1"}, texts(s.unsent("", 7)))
 }
 
 func testOutboxPages(t *testing.T, s *suite) {

@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) persistence.Store) {
 		"OutboxOfStarts":             testOutboxOfStarts,
 		"OutboxBatchSentAgain":       testOutboxBatchSentAgain,
 		"OutboxNothingOfFailedBatch": testOutboxNothingOfAFailedBatch,
+		"OutboxFenced":               testOutboxFenced,
 		"OutboxPages":                testOutboxPages,
 		"OutboxUnsent":               testOutboxUnsent,
 		"OutboxDeletes":              testOutboxDeletes,
