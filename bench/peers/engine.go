@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // engine is one way to run sagas durably. Each runs the same one: reserve, charge, ship; when ship rejects for good, what charge and
@@ -29,25 +30,43 @@ type peer struct {
 	make    func() engine
 }
 
+// peers are what is compared, each with the setting that did best, or its own default.
 func peers() []peer {
-	all := []peer{
+	return []peer{
 		{name: "sagaz", version: "this tree", setting: sagazSetting, make: func() engine { return new(sagazEngine) }},
 		dbosPeer(8),
 		dbosPeer(20), // its own default
 		dbosPeer(50),
-		{name: "go-workflows", module: "github.com/cschleiden/go-workflows", setting: gowfSetting, make: func() engine { return new(gowfEngine) }},
+		gowfPeer("go-workflows", 4, 5*time.Millisecond),
 		{name: "dtm", version: dtmVersion, setting: dtmSetting, make: func() engine { return new(dtmEngine) }},
-		{name: "restate", version: restateVersion, setting: restateSetting, make: func() engine { return new(restateEngine) }},
+		restatePeer("restate", 1),
+		temporalPeer("temporal", temporalSettings{shards: 4, partitions: 1}),
+		temporalPeer("temporal-local", temporalSettings{shards: 4, partitions: 1, local: true}),
 	}
-	return append(all, temporalPeers()...)
 }
 
-// choose returns the peers of a list of names; an empty one means all.
-func choose(names string) ([]peer, error) {
-	all := peers()
-	if names == "" {
-		return all, nil
+// alternatives are settings that peers' were chosen against. They take part when they are named.
+func alternatives() []peer {
+	return []peer{
+		gowfPeer("go-workflows-2x200ms", 2, 200*time.Millisecond), // its own default
+		gowfPeer("go-workflows-2x5ms", 2, 5*time.Millisecond),
+		gowfPeer("go-workflows-16x5ms", 16, 5*time.Millisecond),
+		gowfPeer("go-workflows-16x50ms", 16, 50*time.Millisecond),
+		restatePeer("restate-4", 4),
+		restatePeer("restate-24", 24),                                                             // its own default
+		temporalPeer("temporal-defaults", temporalSettings{shards: 4, partitions: 4, pollers: 2}), // its own
+		temporalPeer("temporal-8-pollers", temporalSettings{shards: 4, partitions: 1, pollers: 8}),
+		temporalPeer("temporal-4-partitions", temporalSettings{shards: 4, partitions: 4}),
+		temporalPeer("temporal-64-shards", temporalSettings{shards: 64, partitions: 1}),
 	}
+}
+
+// choose returns the peers of a list of names; an empty one means those that are compared.
+func choose(names string) ([]peer, error) {
+	if names == "" {
+		return peers(), nil
+	}
+	all := slices.Concat(peers(), alternatives())
 	var chosen []peer
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(all, func(p peer) bool { return p.name == name })

@@ -15,22 +15,28 @@ import (
 	"github.com/cschleiden/go-workflows/workflow"
 )
 
-// What was chosen for go-workflows: its defaults, two pollers that look every 200 ms when they found nothing, make every step wait.
-const (
-	gowfPollers = 16
-	gowfPolling = 5 * time.Millisecond
-	gowfConns   = 64
-)
+// gowfConns are enough for every poller and what they found.
+const gowfConns = 64
 
-var gowfSetting = fmt.Sprintf("its Postgres backend, an activity for each call, in the same process; %d pollers of workflows and of activities, that look every %v; %d connections",
-	gowfPollers, gowfPolling, gowfConns)
-
+// gowfEngine has so many pollers of workflows, and as many of activities. Each looks again when so long nothing was there: often
+// is soon, and costs.
 type gowfEngine struct {
+	pollers int
+	polling time.Duration
 	db      *sql.DB
 	backend backend.Backend
 	client  *client.Client
 	worker  *worker.Worker
 	cancel  context.CancelFunc
+}
+
+func gowfPeer(name string, pollers int, polling time.Duration) peer {
+	return peer{
+		name: name, module: "github.com/cschleiden/go-workflows",
+		setting: fmt.Sprintf("its Postgres backend, an activity for each call, in the same process; %d pollers of workflows and as many of activities, that look again after %v; %d connections",
+			pollers, polling, gowfConns),
+		make: func() engine { return &gowfEngine{pollers: pollers, polling: polling} },
+	}
 }
 
 // gowfSteps are the activities: go-workflows registers the methods of a struct under their names.
@@ -78,8 +84,8 @@ func (e *gowfEngine) open(ctx context.Context, store string, do *participants) e
 	e.backend = postgres.NewPostgresBackendWithDB(e.db, postgres.WithApplyMigrations(true),
 		postgres.WithBackendOptions(backend.WithLogger(slog.New(slog.DiscardHandler))))
 	options := worker.DefaultOptions
-	options.WorkflowPollers, options.ActivityPollers = gowfPollers, gowfPollers
-	options.WorkflowPollingInterval, options.ActivityPollingInterval = gowfPolling, gowfPolling
+	options.WorkflowPollers, options.ActivityPollers = e.pollers, e.pollers
+	options.WorkflowPollingInterval, options.ActivityPollingInterval = e.polling, e.polling
 	options.WorkflowExecutorCacheSize = 8192 // more than any level has in flight
 	e.worker = worker.New(e.backend, &options)
 	if err := errors.Join(e.worker.RegisterWorkflow(gowfOrder), e.worker.RegisterActivity(&gowfSteps{do})); err != nil {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	restate "github.com/restatedev/sdk-go"
@@ -19,18 +20,24 @@ import (
 	"github.com/sagaz/sagaz/internal/rig"
 )
 
-const (
-	restateVersion = "1.7.12"
-	restateSetting = "one server with one partition (with 4 and 24 it was slower when tried) and its own log on RocksDB, synced; a workflow with a Run for each call, served over HTTP/2 by this process; no Postgres"
-)
+const restateVersion = "1.7.12"
 
 type restateEngine struct {
 	external
-	do     *participants
-	client *ingress.Client
-	http   *http.Client
-	server *http.Server
-	served chan error
+	partitions int
+	do         *participants
+	client     *ingress.Client
+	http       *http.Client
+	server     *http.Server
+	served     chan error
+}
+
+func restatePeer(name string, partitions int) peer {
+	return peer{
+		name: name, version: restateVersion,
+		setting: fmt.Sprintf("one server, partitions: %d, with its own log on RocksDB, synced; a workflow with a Run for each call, served over HTTP/2 by this process; no Postgres", partitions),
+		make:    func() engine { return &restateEngine{partitions: partitions} },
+	}
 }
 
 func (e *restateEngine) open(ctx context.Context, _ string, do *participants) error {
@@ -46,7 +53,7 @@ func (e *restateEngine) open(ctx context.Context, _ string, do *participants) er
 	if err := e.launch("restate-server", func(dir string) ([]string, error) {
 		return []string{
 			"RESTATE_BASE_DIR=" + dir, "RESTATE_INGRESS__BIND_ADDRESS=" + ingressAt, "RESTATE_ADMIN__BIND_ADDRESS=" + adminAt,
-			"RESTATE_BIND_ADDRESS=" + nodeAt, "RESTATE_ADVERTISED_ADDRESS=http://" + nodeAt, "RESTATE_DEFAULT_NUM_PARTITIONS=1",
+			"RESTATE_BIND_ADDRESS=" + nodeAt, "RESTATE_ADVERTISED_ADDRESS=http://" + nodeAt, "RESTATE_DEFAULT_NUM_PARTITIONS=" + strconv.Itoa(e.partitions),
 			"RESTATE_LISTEN_MODE=tcp", "RESTATE_LOG_FILTER=error", "DO_NOT_TRACK=1", "RESTATE_DISABLE_TELEMETRY=true",
 		}, nil
 	}); err != nil {

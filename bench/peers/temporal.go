@@ -17,29 +17,39 @@ import (
 
 const (
 	temporalVersion = "v1.32.1"
-	temporalPollers = 8
 	temporalQueue   = "orders"
 )
-
-var temporalServer = fmt.Sprintf("one server with all services on Postgres, %d history shards, %d connections; a worker in this process with %d pollers of workflows and "+
-	"of activities; eager starts", temporalShards, temporalConns, temporalPollers)
 
 // temporalEngine runs steps as activities, or as local ones. Those promise less: what they brought is on disk when the workflow
 // waits for something else, here at its end, not before the next one starts.
 type temporalEngine struct {
 	external
-	local  bool
+	temporalSettings
 	client client.Client
 	worker worker.Worker
 }
 
-func temporalPeers() []peer {
-	return []peer{
-		{name: "temporal", version: temporalVersion, setting: temporalServer + "; an activity for each call", make: func() engine { return new(temporalEngine) }},
-		{
-			name: "temporal-local", version: temporalVersion, setting: temporalServer + "; a local activity for each call, which promises less: nothing is on disk before the end",
-			make: func() engine { return &temporalEngine{local: true} },
-		},
+// temporalSettings are what was chosen for its server and its worker.
+type temporalSettings struct {
+	local      bool
+	shards     int // of the history
+	partitions int // of a queue
+	pollers    int // of workflows, and as many of activities; 0: its worker finds out
+}
+
+func temporalPeer(name string, s temporalSettings) peer {
+	pollers, steps := "with the number of pollers left to it", "an activity for each call"
+	if s.pollers > 0 {
+		pollers = fmt.Sprintf("with %d pollers of workflows and as many of activities", s.pollers)
+	}
+	if s.local {
+		steps = "a local activity for each call, which promises less: nothing is on disk before the end"
+	}
+	return peer{
+		name: name, version: temporalVersion,
+		setting: fmt.Sprintf("one server with all services on Postgres, history shards: %d, partitions of a queue: %d, up to %d connections for each service; a worker in this process, %s; eager starts; %s",
+			s.shards, s.partitions, temporalConns, pollers, steps),
+		make: func() engine { return &temporalEngine{temporalSettings: s} },
 	}
 }
 
@@ -55,9 +65,7 @@ func (e *temporalEngine) open(ctx context.Context, store string, do *participant
 	if e.client, err = client.DialContext(ctx, options); err != nil {
 		return err
 	}
-	e.worker = worker.New(e.client, temporalQueue, worker.Options{
-		MaxConcurrentActivityTaskPollers: temporalPollers, MaxConcurrentWorkflowTaskPollers: temporalPollers,
-	})
+	e.worker = worker.New(e.client, temporalQueue, e.workerOptions())
 	e.worker.RegisterWorkflowWithOptions(e.placeOrder, workflow.RegisterOptions{Name: "order"})
 	for name, step := range map[string]func(order) error{
 		"reserve": do.reserve, "charge": do.charge, "ship": do.ship, "refund": do.refund, "release": do.release,
@@ -75,6 +83,14 @@ func (e *temporalEngine) open(ctx context.Context, store string, do *participant
 	}
 	// A new namespace reaches the server's caches with a delay.
 	return e.until(ctx, func(ctx context.Context) error { return e.saga(ctx, order{ID: unique("first")}) })
+}
+
+func (s temporalSettings) workerOptions() worker.Options {
+	if s.pollers > 0 {
+		return worker.Options{MaxConcurrentActivityTaskPollers: s.pollers, MaxConcurrentWorkflowTaskPollers: s.pollers}
+	}
+	scaling := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{})
+	return worker.Options{ActivityTaskPollerBehavior: scaling, WorkflowTaskPollerBehavior: scaling}
 }
 
 func (e *temporalEngine) placeOrder(ctx workflow.Context, o order) (string, error) {

@@ -22,12 +22,11 @@ import (
 )
 
 const (
-	temporalShards = 64
-	temporalConns  = 50
-	temporalSpace  = "peers"
+	temporalConns = 20
+	temporalSpace = "peers"
 )
 
-// temporalConfig is the server's: its numbers 7 to 14 are the ports of four services, each for gRPC and for membership.
+// temporalConfig is the server's. Numbers 7 to 14 are the ports of four services, each for gRPC and for membership.
 const temporalConfig = `log: {stdout: true, level: error}
 persistence:
   defaultStore: default
@@ -49,6 +48,11 @@ clusterMetadata:
   currentClusterName: active
   clusterInformation:
     active: {enabled: true, initialFailoverVersion: 1, rpcName: frontend, rpcAddress: "127.0.0.1:%[7]d"}
+dynamicConfigClient: {filepath: %[15]q, pollInterval: 1m}
+`
+
+const temporalDynamic = `matching.numTaskqueueReadPartitions: [{value: %[1]d}]
+matching.numTaskqueueWritePartitions: [{value: %[1]d}]
 `
 
 // launchTemporal starts Temporal's server on its databases and returns the address of its frontend.
@@ -66,7 +70,7 @@ func (e *temporalEngine) launchTemporal(ctx context.Context, store string) (stri
 			return "", err
 		}
 	}
-	values := []any{temporalShards, at.Database, visibility, net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port))), at.User, temporalConns}
+	values := []any{e.shards, at.Database, visibility, net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port))), at.User, temporalConns}
 	var frontend int
 	for i := range 8 {
 		port, err := rig.FreePort()
@@ -79,8 +83,11 @@ func (e *temporalEngine) launchTemporal(ctx context.Context, store string) (stri
 		values = append(values, port)
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(frontend)), e.launch("temporal-server", func(dir string) ([]string, error) {
-		config := filepath.Join(dir, "temporal.yaml")
-		return []string{"TEMPORAL_SERVER_CONFIG_FILE_PATH=" + config, "TEMPORAL_ALLOW_NO_AUTH=true"}, os.WriteFile(config, fmt.Appendf(nil, temporalConfig, values...), 0o600)
+		config, dynamic := filepath.Join(dir, "temporal.yaml"), filepath.Join(dir, "dynamic.yaml")
+		return []string{"TEMPORAL_SERVER_CONFIG_FILE_PATH=" + config, "TEMPORAL_ALLOW_NO_AUTH=true"}, errors.Join(
+			os.WriteFile(config, fmt.Appendf(nil, temporalConfig, append(values, dynamic)...), 0o600),
+			os.WriteFile(dynamic, fmt.Appendf(nil, temporalDynamic, e.partitions), 0o600),
+		)
 	}, "start")
 }
 
