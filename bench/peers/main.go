@@ -31,6 +31,7 @@ func main() {
 // options are the flags, in the words of the command line.
 type options struct {
 	store, engines, csv, svg string
+	add                      bool
 	rounds                   int
 	warm, window             time.Duration
 }
@@ -38,10 +39,11 @@ type options struct {
 func run(ctx context.Context) error {
 	var o options
 	flag.StringVar(&o.store, "store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… of a superuser; the default is $SAGAZ_TEST_POSTGRES")
-	flag.StringVar(&o.engines, "engines", "", "measure these, e.g. sagaz,dbos-20; the default is all")
-	flag.StringVar(&o.csv, "csv", "", "write every figure to this file")
+	flag.StringVar(&o.engines, "engines", "", "measure these, e.g. sagaz,dbos-20; the default is all but the alternatives of engine.go")
+	flag.StringVar(&o.csv, "csv", "", "write every figure of every round to this file")
+	flag.BoolVar(&o.add, "add", false, "count the rounds that the file of -csv holds already, so that a comparison can be measured piece by piece")
 	flag.StringVar(&o.svg, "svg", "", "write the plot to this file")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often the engines take turns; each figure is the median")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often the engines take turns; figures are medians")
 	flag.DurationVar(&o.warm, "warm", time.Second, "how long each load is on before it is measured")
 	flag.DurationVar(&o.window, "window", 3*time.Second, "how long each load is measured")
 	one := flag.String("turn", "", "be the process of one engine's turn")
@@ -65,42 +67,70 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	results, err := rounds(ctx, chosen, o)
-	if err != nil {
+	var results []result
+	if o.add {
+		if results, err = read(o.csv, o); err != nil {
+			return err
+		}
+	}
+	if results, err = rounds(ctx, chosen, results, o); err != nil {
 		return err
 	}
-	return report(os.Stdout, chosen, results, o)
+	return report(os.Stdout, results, o)
 }
 
-// rounds lets every engine have its turn, again and again, and returns all that they showed.
-func rounds(ctx context.Context, chosen []peer, o options) ([]result, error) {
+// rounds lets every engine have its turn, again and again, and returns all that they showed, now and in the rounds before. After each
+// turn the file of -csv has it.
+func rounds(ctx context.Context, chosen []peer, all []result, o options) ([]result, error) {
+	done := map[string]int{}
+	for _, r := range all {
+		done[r.Engine] = max(done[r.Engine], r.Round)
+	}
+	for range o.rounds {
+		for _, p := range chosen {
+			done[p.name]++
+			fmt.Fprintf(os.Stderr, "round %d: %s\n", done[p.name], p.name)
+			results, err := away(ctx, p, o)
+			if err != nil {
+				return nil, fmt.Errorf("the turn of %s: %w", p.name, err)
+			}
+			for _, r := range results {
+				r.Round = done[p.name]
+				all = append(all, r)
+			}
+			if o.csv == "" {
+				continue
+			}
+			if err := write(o.csv, all, o); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// away is an engine's turn in a process and on a database of its own.
+func away(ctx context.Context, p peer, o options) ([]result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	var all []result
-	for round := range o.rounds {
-		for _, p := range chosen {
-			store, err := database(ctx, o.store, "peers_"+p.name)
-			if err != nil {
-				return nil, err
-			}
-			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, o.rounds, p.name)
-			cmd := exec.CommandContext(ctx, self, "-turn", p.name, "-store", store, "-warm", o.warm.String(), "-window", o.window.String())
-			cmd.Stderr = os.Stderr
-			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-			out, err := cmd.Output()
-			if err != nil {
-				return nil, fmt.Errorf("the turn of %s: %w", p.name, err)
-			}
-			var results []result
-			if err := json.Unmarshal(out, &results); err != nil {
-				return nil, fmt.Errorf("the turn of %s: %w\n%s", p.name, err, out)
-			}
-			all = append(all, results...)
-		}
+	store, err := database(ctx, o.store, "peers_"+p.name)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	cmd := exec.CommandContext(ctx, self, "-turn", p.name, "-store", store, "-warm", o.warm.String(), "-window", o.window.String())
+	cmd.Stderr = os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	var results []result
+	if err := json.Unmarshal(out, &results); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, out)
+	}
+	return results, nil
 }
 
 // database makes an empty database on the server that a URL leads to, unless it is there, and returns the URL that leads to it.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -66,26 +65,21 @@ func TestTheLedgerIsCheckedForOrderAndNumber(t *testing.T) {
 }
 
 func TestAReportHasARowForEachModeAndAPlotThatParses(t *testing.T) {
-	chosen, err := choose("sagaz,dbos-20")
-	require.NoError(t, err)
 	var results []result
-	for _, p := range chosen {
-		for _, mode := range []string{completed, compensated} {
-			for _, load := range []string{"1", "16", half} {
-				for _, rate := range []float64{10, 30, 20} {
-					results = append(results, result{p.name, mode, load, figures{Rate: rate + float64(len(load)), P50: 1000, P99: 2000}})
+	for i, rate := range []float64{10, 40, 20} {
+		for _, engine := range []string{"sagaz", "dbos-20"} {
+			for _, mode := range []string{completed, compensated} {
+				for load, more := range map[string]float64{"1": 0, "16": 1, half: 100} {
+					results = append(results, result{Round: i + 1, Engine: engine, Mode: mode, Load: load, figures: figures{Rate: rate + more, P50: 100 * rate, P99: 2000}})
 				}
 			}
 		}
 	}
-	dir := t.TempDir()
-	o := options{csv: filepath.Join(dir, "peers.csv"), svg: filepath.Join(dir, "peers.svg"), rounds: 3, warm: time.Second, window: time.Second}
+	o := options{svg: filepath.Join(t.TempDir(), "peers.svg"), warm: time.Second, window: time.Second}
 	var out bytes.Buffer
-	require.NoError(t, report(&out, chosen, results, o))
-	require.Contains(t, out.String(), "| sagaz | completed | 22 (16) | 1.00 / 2.00 |", "the median of the better level")
-	rows, err := os.ReadFile(o.csv)
-	require.NoError(t, err)
-	require.Equal(t, 1+2*2*3, strings.Count(string(rows), "\n"))
+	require.NoError(t, report(&out, results, o))
+	require.Contains(t, out.String(), "| sagaz | completed | 3 | 21 (11–41) | 16 | 2.00 (1.00–4.00) | 2.00 (2.00–2.00) |", "the better level, and half load is none")
+	require.Contains(t, out.String(), "| dbos-20 | compensated | 3 |")
 	svg, err := os.ReadFile(o.svg)
 	require.NoError(t, err)
 	for d := xml.NewDecoder(bytes.NewReader(svg)); ; {
@@ -94,4 +88,22 @@ func TestAReportHasARowForEachModeAndAPlotThatParses(t *testing.T) {
 		}
 		require.NoError(t, err)
 	}
+}
+
+func TestEveryFigureIsInTheFileAndCanBeAddedTo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers.csv")
+	o := options{warm: time.Second, window: 3 * time.Second}
+	before, err := read(path, o)
+	require.NoError(t, err)
+	require.Empty(t, before, "there is no file yet")
+	results := []result{
+		{Round: 1, Engine: "sagaz", Mode: completed, Load: "1", figures: figures{Rate: 1.5, P50: 2, P99: 3, EngineCPU: 4, StoreCPU: 5, WAL: 6, RSS: 7}},
+		{Round: 2, Engine: "temporal-8-pollers", Mode: compensated, Load: half, figures: figures{Rate: 8}},
+	}
+	require.NoError(t, write(path, results, o))
+	again, err := read(path, o)
+	require.NoError(t, err)
+	require.Equal(t, results, again)
+	_, err = read(path, options{warm: time.Second, window: time.Second})
+	require.ErrorContains(t, err, "begin a new file", "it was measured for another time")
 }

@@ -21,8 +21,8 @@ func plot(chosen []peer, t table) []byte {
 		title, format string
 		value         func(engine, mode string) float64
 	}{
-		{"sagas/s at the best load (longer is better)", "%.0f", func(engine, mode string) float64 { _, f := t.best(engine, mode); return f.Rate }},
-		{"median ms of one saga at a time (shorter is better)", "%.2f", func(engine, mode string) float64 { return t[key{engine, mode, "1"}].P50 / 1e3 }},
+		{"sagas/s at the best load (longer is better)", "%.0f", func(engine, mode string) float64 { return median(t.of(key{engine, mode, best}, rate)) }},
+		{"median ms of one saga at a time (shorter is better)", "%.2f", func(engine, mode string) float64 { return median(t.of(key{engine, mode, "1"}, p50)) }},
 	}
 	panelHeight := 40 + len(chosen)*(2*barHeight+10)
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", plotWidth, len(panels)*panelHeight+30)

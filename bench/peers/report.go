@@ -1,85 +1,128 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 )
 
 // key names a row: an engine in a mode under a load.
 type key struct{ engine, mode, load string }
 
-// table holds the medians of the rounds.
-type table map[key]figures
+// best is the load that brought the most in a round.
+const best = "best"
 
-func medians(results []result) table {
-	rounds := map[key][]figures{}
+// table holds the rounds of each row.
+type table map[key][]figures
+
+// tabulate sorts results into rows, with one for the best load of each round, and returns the sagas in flight of those.
+func tabulate(results []result) (t table, inFlight map[key][]int) {
+	type turn struct {
+		engine, mode string
+		round        int
+	}
+	t, inFlight = table{}, map[key][]int{}
+	top := map[turn]result{}
+	var turns []turn
 	for _, r := range results {
 		k := key{r.Engine, r.Mode, r.Load}
-		rounds[k] = append(rounds[k], r.figures)
-	}
-	t := table{}
-	for k, of := range rounds {
-		middle := func(what func(figures) float64) float64 {
-			all := make([]float64, len(of))
-			for i, f := range of {
-				all[i] = what(f)
-			}
-			return median(all)
+		t[k] = append(t[k], r.figures)
+		if r.Load == half {
+			continue
 		}
-		t[k] = figures{
-			Rate:      middle(func(f figures) float64 { return f.Rate }),
-			P50:       middle(func(f figures) float64 { return f.P50 }),
-			P99:       middle(func(f figures) float64 { return f.P99 }),
-			EngineCPU: middle(func(f figures) float64 { return f.EngineCPU }),
-			StoreCPU:  middle(func(f figures) float64 { return f.StoreCPU }),
-			WAL:       middle(func(f figures) float64 { return f.WAL }),
-			RSS:       middle(func(f figures) float64 { return f.RSS }),
+		of := turn{r.Engine, r.Mode, r.Round}
+		before, seen := top[of]
+		if !seen {
+			turns = append(turns, of)
+		}
+		if !seen || r.Rate > before.Rate {
+			top[of] = r
 		}
 	}
-	return t
+	for _, of := range turns {
+		k := key{of.engine, of.mode, best}
+		t[k] = append(t[k], top[of].figures)
+		level, _ := strconv.Atoi(top[of].Load)
+		inFlight[k] = append(inFlight[k], level)
+	}
+	return t, inFlight
 }
 
-// best is the level with the highest rate.
-func (t table) best(engine, mode string) (inFlight int, f figures) {
-	for _, level := range levels {
-		if at, ok := t[key{engine, mode, strconv.Itoa(level)}]; ok && at.Rate > f.Rate {
-			inFlight, f = level, at
-		}
+// of returns what the rounds of a row showed, from the least to the most, and never nothing.
+func (t table) of(k key, what func(figures) float64) []float64 {
+	all := []float64{}
+	for _, f := range t[k] {
+		all = append(all, what(f))
 	}
-	return inFlight, f
+	if len(all) == 0 {
+		return []float64{0}
+	}
+	slices.Sort(all)
+	return all
 }
+
+func rate(f figures) float64 { return f.Rate }
+
+func p50(f figures) float64 { return f.P50 / 1e3 }
+
+func p99(f figures) float64 { return f.P99 / 1e3 }
 
 // report prints the table as Markdown, and writes what else was asked for.
-func report(w io.Writer, chosen []peer, results []result, o options) error {
-	t := medians(results)
-	fmt.Fprintf(w, "\nMedians of %d rounds, engines in turns, each load measured for %v after %v:\n\n", o.rounds, o.window, o.warm)
-	fmt.Fprintln(w, "| | | sagas/s at best (in flight) | p50 / p99 ms at 1 | p50 / p99 ms at half load | engine CPU µs | store CPU µs | WAL B | RSS MB |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|")
-	for _, p := range chosen {
+func report(w io.Writer, results []result, o options) error {
+	t, inFlight := tabulate(results)
+	var shown []peer
+	for _, p := range slices.Concat(peers(), alternatives()) {
+		if slices.ContainsFunc(results, func(r result) bool { return r.Engine == p.name }) {
+			shown = append(shown, p)
+		}
+	}
+	fmt.Fprintf(w, "\nMedians (least–most) of the rounds, engines in turns, each load measured for %v after %v:\n\n", o.window, o.warm)
+	fmt.Fprintln(w, "| | | rounds | sagas/s at best | in flight | p50 ms at 1 | p99 ms at 1 | p50 ms at half load | p99 ms at half load | engine CPU µs | store CPU µs | WAL B | RSS MB |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, p := range shown {
 		for _, mode := range []string{completed, compensated} {
-			inFlight, at := t.best(p.name, mode)
-			alone, calm := t[key{p.name, mode, "1"}], t[key{p.name, mode, half}]
-			fmt.Fprintf(w, "| %s | %s | %.0f (%d) | %.2f / %.2f | %.2f / %.2f | %.0f | %.0f | %.0f | %.0f |\n", p.name, mode, at.Rate, inFlight,
-				alone.P50/1e3, alone.P99/1e3, calm.P50/1e3, calm.P99/1e3, at.EngineCPU, at.StoreCPU, at.WAL, at.RSS/1e6)
+			top, alone, calm := key{p.name, mode, best}, key{p.name, mode, "1"}, key{p.name, mode, half}
+			levels := inFlight[top]
+			if len(levels) == 0 {
+				continue
+			}
+			fmt.Fprintf(w, "| %s | %s | %d | %s | %s |", p.name, mode, len(levels), spread(0, t.of(top, rate)), between(levels))
+			for _, k := range []key{alone, calm} {
+				fmt.Fprintf(w, " %s | %s |", spread(2, t.of(k, p50)), spread(2, t.of(k, p99)))
+			}
+			fmt.Fprintf(w, " %.0f | %.0f | %.0f | %.0f |\n", median(t.of(top, func(f figures) float64 { return f.EngineCPU })),
+				median(t.of(top, func(f figures) float64 { return f.StoreCPU })), median(t.of(top, func(f figures) float64 { return f.WAL })),
+				median(t.of(top, func(f figures) float64 { return f.RSS / 1e6 })))
 		}
 	}
 	fmt.Fprintln(w, "\nCPU, WAL and memory are those of the best load.")
-	for _, p := range chosen {
+	for _, p := range shown {
 		fmt.Fprintf(w, "- %s (%s): %s\n", p.name, p.edition(), p.setting)
 	}
-	if o.csv != "" {
-		if err := writeCSV(o.csv, chosen, t); err != nil {
-			return err
-		}
-	}
 	if o.svg != "" {
-		return os.WriteFile(o.svg, plot(chosen, t), 0o644)
+		return os.WriteFile(o.svg, plot(shown, t), 0o644)
 	}
 	return nil
+}
+
+// spread prints the median, and the least and the most when there are several.
+func spread(digits int, sorted []float64) string {
+	text := fmt.Sprintf("%.*f", digits, median(sorted))
+	if len(sorted) > 1 {
+		text += fmt.Sprintf(" (%.*f–%.*f)", digits, sorted[0], digits, sorted[len(sorted)-1])
+	}
+	return text
+}
+
+func between(levels []int) string {
+	low, high := slices.Min(levels), slices.Max(levels)
+	if low == high {
+		return strconv.Itoa(low)
+	}
+	return fmt.Sprintf("%d–%d", low, high)
 }
 
 // edition is the version that was built in.
@@ -92,44 +135,4 @@ func (p peer) edition() string {
 		}
 	}
 	return p.version
-}
-
-func writeCSV(path string, chosen []peer, t table) error {
-	rows := [][]string{{
-		"engine", "version", "mode", "load", "sagas_per_second", "p50_us", "p99_us",
-		"engine_cpu_us_per_saga", "store_cpu_us_per_saga", "wal_bytes_per_saga", "rss_bytes",
-	}}
-	for _, p := range chosen {
-		for _, mode := range []string{completed, compensated} {
-			for _, load := range loads() {
-				f, ok := t[key{p.name, mode, load}]
-				if !ok {
-					continue
-				}
-				row := []string{p.name, p.edition(), mode, load}
-				for _, v := range []float64{f.Rate, f.P50, f.P99, f.EngineCPU, f.StoreCPU, f.WAL, f.RSS} {
-					row = append(row, strconv.FormatFloat(v, 'f', 1, 64))
-				}
-				rows = append(rows, row)
-			}
-		}
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := csv.NewWriter(f)
-	if err := w.WriteAll(rows); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-func loads() []string {
-	var all []string
-	for _, level := range levels {
-		all = append(all, strconv.Itoa(level))
-	}
-	return append(all, half)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sagaz/sagaz/internal/meter"
@@ -18,6 +17,7 @@ const clearlyLess = 0.9
 
 // result is what an engine showed under one load.
 type result struct {
+	Round  int    `json:"round"` // counts from 1; a turn does not know it
 	Engine string `json:"engine"`
 	Mode   string `json:"mode"` // completed or compensated
 	Load   string `json:"load"` // sagas in flight, or half
@@ -44,28 +44,28 @@ func turn(ctx context.Context, p peer, store string, warm, window time.Duration)
 	}
 	for _, mode := range []string{completed, compensated} {
 		l := &load{engine: e, meter: m, reject: mode == compensated, warm: warm, window: window, prefix: unique(mode)}
-		var best float64
+		var most float64
 		for _, inFlight := range levels {
 			f, err := l.closed(ctx, inFlight)
 			if err != nil {
 				return results, fmt.Errorf("%s, %d in flight: %w", mode, inFlight, err)
 			}
 			if f.Rate > 0 {
-				results = append(results, result{p.name, mode, fmt.Sprint(inFlight), f})
+				results = append(results, result{Engine: p.name, Mode: mode, Load: fmt.Sprint(inFlight), figures: f})
 			}
-			if f.Rate < clearlyLess*best {
+			if f.Rate < clearlyLess*most {
 				break
 			}
-			best = max(best, f.Rate)
+			most = max(most, f.Rate)
 		}
-		if best == 0 {
+		if most == 0 {
 			return results, fmt.Errorf("%s: no saga ended within %v", mode, window)
 		}
-		f, err := l.paced(ctx, best/2)
+		f, err := l.paced(ctx, most/2)
 		if err != nil {
 			return results, fmt.Errorf("%s at half load: %w", mode, err)
 		}
-		results = append(results, result{p.name, mode, half, f})
+		results = append(results, result{Engine: p.name, Mode: mode, Load: half, figures: f})
 	}
 	return results, nil
 }
@@ -89,9 +89,8 @@ func prove(ctx context.Context, e engine, do *participants) error {
 // unique makes ids that no earlier turn has used.
 func unique(what string) string { return fmt.Sprintf("%s-%d-", what, time.Now().UnixNano()) }
 
-// median of what the rounds showed; it sorts them.
-func median(of []float64) float64 {
-	slices.Sort(of)
-	n := len(of)
-	return (of[(n-1)/2] + of[n/2]) / 2
+// median of what the rounds showed, from the least to the most.
+func median(sorted []float64) float64 {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
