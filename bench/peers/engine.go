@@ -34,8 +34,8 @@ type peer struct {
 func peers() []peer {
 	return []peer{
 		{name: "sagaz", version: "this tree", setting: sagazSetting, make: func() engine { return new(sagazEngine) }},
+		dbosPeer(8),
 		dbosPeer(20), // its own default
-		dbosPeer(50),
 		gowfPeer("go-workflows", 4, 5*time.Millisecond),
 		{name: "dtm", version: dtmVersion, setting: dtmSetting, make: func() engine { return new(dtmEngine) }},
 		restatePeer("restate", 1),
@@ -47,14 +47,14 @@ func peers() []peer {
 // alternatives are settings that peers' were chosen against. They take part when they are named.
 func alternatives() []peer {
 	return []peer{
-		dbosPeer(8),
+		dbosPeer(50),
 		gowfPeer("go-workflows-2x200ms", 2, 200*time.Millisecond), // its own default
 		gowfPeer("go-workflows-2x5ms", 2, 5*time.Millisecond),
 		gowfPeer("go-workflows-16x5ms", 16, 5*time.Millisecond),
 		gowfPeer("go-workflows-16x50ms", 16, 50*time.Millisecond),
 		restatePeer("restate-4", 4),
-		restatePeer("restate-24", 24), // its own default
-		temporalPeer("temporal-defaults", temporalSettings{shards: 4, partitions: 4, pollers: 2}),
+		restatePeer("restate-24", 24),                                                             // its own default
+		temporalPeer("temporal-defaults", temporalSettings{shards: 4, partitions: 4, pollers: 2}), // as its sample configuration and its worker have it
 		temporalPeer("temporal-4-shards", temporalSettings{shards: 4, partitions: 1}),
 		temporalPeer("temporal-4-partitions", temporalSettings{shards: 64, partitions: 4}),
 		temporalPeer("temporal-8-pollers", temporalSettings{shards: 64, partitions: 1, pollers: 8}),
