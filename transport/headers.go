@@ -1,7 +1,10 @@
 package transport
 
 import (
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -25,9 +28,29 @@ func (h Headers) Encode(m *message.Message, set func(key, value string)) {
 	if m.Metadata.Get(AttrID) == "" {
 		set(h.Prefix+AttrID, m.UUID)
 	}
+	prefixed := h.prefixed()
 	for key, value := range m.Metadata {
-		set(h.header(key), value)
+		name := prefixed[key]
+		if name == "" || key == AttrDataContentType {
+			name = h.header(key)
+		}
+		set(name, value)
 	}
+}
+
+// names are the headers of the attributes that most events have, by prefix and attribute: they need not be put together for each message.
+var names sync.Map
+
+func (h Headers) prefixed() map[string]string {
+	if known, ok := names.Load(h.Prefix); ok {
+		return known.(map[string]string)
+	}
+	prefixed := make(map[string]string, attributes)
+	for _, name := range append(slices.Collect(maps.Keys((&Event{}).fields())), AttrSpecVersion, AttrTime) {
+		prefixed[name] = h.Prefix + name
+	}
+	names.Store(h.Prefix, prefixed)
+	return prefixed
 }
 
 func (h Headers) header(key string) string {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/internal/meter"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/transport"
 	"github.com/sagaz/sagaz/transport/brokers"
@@ -29,17 +29,19 @@ func main() {
 	store := flag.String("store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… or sqlite:///file.db; the default is $SAGAZ_TEST_POSTGRES")
 	sagas := flag.Int("sagas", 20_000, "sagas of a measurement")
 	concurrency := flag.Int("concurrency", 256, "how many at once")
-	rounds := flag.Int("rounds", 3, "how often the modes take turns; 0: only the relay is measured")
+	rounds := flag.Int("rounds", 3, "how often the modes take turns; 0: only half load is measured, if -rate says what it is, or only the relay")
+	steady := flag.Duration("steady", 10*time.Second, "how long sagas run at half load; a second before it is not counted")
+	rate := flag.Float64("rate", 0, "sagas/s that count as half load; 0: half of what the rounds with NATS reached")
 	profiles := flag.String("profiles", "", "write CPU profiles of the measurements into this directory, of the last round's each")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds, *profiles); err != nil {
+	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds, halfLoad{*steady, *rate}, *profiles); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, store string, sagas, concurrency, rounds int, profiles string) error {
+func run(ctx context.Context, store string, sagas, concurrency, rounds int, half halfLoad, profiles string) error {
 	if err := sagaz.Migrate(ctx, store); err != nil {
 		return err
 	}
@@ -53,32 +55,45 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, prof
 		pub  transport.Publisher
 		keep bool
 	}{{"off", nil, false}, {"stored", nil, true}, {"at-once", nowhere{}, false}, {"nats", b.Publisher, false}, {"nats-5ms", slow{b.Publisher}, false}}
-	best := map[string][]float64{}
+	m, err := meter.New(ctx, store)
+	if err != nil {
+		return err
+	}
+	defer m.Close(ctx)
+	best := map[string][]figures{}
 	for range rounds {
-		for _, m := range modes {
-			stop, err := profiling(profiles, m.name)
+		for _, mode := range modes {
+			stop, err := profiling(profiles, mode.name)
 			if err != nil {
 				return err
 			}
-			rate, err := throughput(ctx, store, m.pub, sagas, concurrency, sagaz.Events{Store: m.keep})
+			f, err := throughput(ctx, store, m, mode.pub, sagas, concurrency, sagaz.Events{Store: mode.keep})
 			stop()
-			if err == nil && m.keep {
+			if err == nil && mode.keep {
 				_, err = empty(ctx, store, nowhere{}, 2*sagas)
 			}
 			if err != nil {
 				return err
 			}
-			best[m.name] = append(best[m.name], rate)
+			best[mode.name] = append(best[mode.name], f)
 		}
+	}
+	if rounds == 0 && half.rate > 0 {
+		return latency(ctx, store, b.Publisher, half)
 	}
 	if rounds == 0 {
 		return drain(ctx, store, b.Publisher, sagas, concurrency, profiles)
 	}
-	off := median(best["off"])
-	for _, m := range modes {
-		fmt.Printf("%-12s %9.0f sagas/s %5.0f %% of off\n", m.name, median(best[m.name]), 100*median(best[m.name])/off)
+	off := median(best["off"], figures.perSecond)
+	for _, mode := range modes {
+		list := best[mode.name]
+		fmt.Printf("%-12s %9.0f sagas/s %5.0f %% of off; %4.0f µs of Go and %4.0f of Postgres, and %5.0f bytes of its log, a saga\n", mode.name, median(list, figures.perSecond),
+			100*median(list, figures.perSecond)/off, median(list, figures.goCPU), median(list, figures.pgCPU), median(list, figures.wal))
 	}
-	if err := latency(ctx, store, b.Publisher, sagas/2, median(best["nats"])/2); err != nil {
+	if half.rate == 0 {
+		half.rate = median(best["nats"], figures.perSecond) / 2
+	}
+	if err := latency(ctx, store, b.Publisher, half); err != nil {
 		return err
 	}
 	if err := drain(ctx, store, b.Publisher, sagas, concurrency, profiles); err != nil {
@@ -123,18 +138,6 @@ func open(ctx context.Context, store string, pub transport.Publisher, events sag
 	return sagaz.Open(ctx, sagaz.Config{Store: store, Sagas: []sagaz.AnyDefinition{three}, Participants: []*sagaz.Participant{p}, Publisher: pub, Events: events})
 }
 
-// throughput runs sagas as fast as they go.
-func throughput(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, events sagaz.Events) (float64, error) {
-	node, err := open(ctx, store, pub, events)
-	if err != nil {
-		return 0, err
-	}
-	begin := time.Now()
-	err = load(ctx, node, sagas, concurrency, func(int) {})
-	took := time.Since(begin)
-	return float64(sagas) / took.Seconds(), errors.Join(err, node.Close(ctx))
-}
-
 func load(ctx context.Context, node *sagaz.Node, sagas, concurrency int, pace func(i int)) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
@@ -165,77 +168,6 @@ func load(ctx context.Context, node *sagaz.Node, sagas, concurrency int, pace fu
 	return nil
 }
 
-// latency starts sagas at a steady rate and measures from commit to confirmation.
-func latency(ctx context.Context, store string, pub transport.Publisher, sagas int, rate float64) error {
-	var mu sync.Mutex
-	var took []time.Duration
-	node, err := open(ctx, store, pub, sagaz.Events{OnSent: func(m transport.Sent, at time.Time) {
-		if !m.Offered.IsZero() {
-			mu.Lock()
-			took = append(took, at.Sub(m.Offered))
-			mu.Unlock()
-		}
-	}})
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	err = load(ctx, node, sagas, 256, func(i int) {
-		time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))))
-	})
-	s := node.Sending()
-	if err := errors.Join(err, node.Close(ctx)); err != nil {
-		return err
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	slices.Sort(took)
-	n := len(took)
-	fmt.Printf("half load    %9.0f sagas/s, commit to confirmation p50 %.2f ms, p99 %.2f ms, max %.2f ms; %d from memory, %d from the table\n",
-		rate, ms(took[n/2]), ms(took[n*99/100]), ms(took[n-1]), s.Optimistic, s.Read)
-	return nil
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// drain fills the outbox while nobody sends, and then measures how fast it is emptied.
-func drain(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, profiles string) error {
-	node, err := open(ctx, store, nil, sagaz.Events{Store: true})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(load(ctx, node, sagas, concurrency, func(int) {}), node.Close(ctx)); err != nil {
-		return err
-	}
-	stop, err := profiling(profiles, "relay")
-	if err != nil {
-		return err
-	}
-	defer stop()
-	took, err := empty(ctx, store, pub, 2*sagas)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("relay        %9.0f events/s from a full outbox of %d\n", float64(2*sagas)/took.Seconds(), 2*sagas)
-	return nil
-}
-
-// empty opens a node over a full outbox and returns how long it takes to send so many events.
-func empty(ctx context.Context, store string, pub transport.Publisher, events int) (time.Duration, error) {
-	node, err := open(ctx, store, pub, sagaz.Events{})
-	if err != nil {
-		return 0, err
-	}
-	begin := time.Now()
-	for node.Sending().Read < uint64(events) {
-		if time.Since(begin) > time.Minute {
-			return 0, errors.Join(fmt.Errorf("%d of %d events were sent in a minute", node.Sending().Read, events), node.Close(ctx))
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return time.Since(begin), node.Close(ctx)
-}
-
 // profiling writes a CPU profile into a directory until stop is called. No directory: it does nothing.
 func profiling(dir, name string) (stop func(), err error) {
 	if dir == "" {
@@ -252,9 +184,4 @@ func profiling(dir, name string) (stop func(), err error) {
 		pprof.StopCPUProfile()
 		_ = f.Close()
 	}, nil
-}
-
-func median(list []float64) float64 {
-	slices.Sort(list)
-	return list[len(list)/2]
 }

@@ -13,13 +13,27 @@ import (
 // headers follow the NATS binding of CloudEvents.
 var headers = transport.Headers{Prefix: "ce-", ContentType: "content-type"}
 
-// encode turns a message into one of NATS.
-func encode(topic string, m *message.Message) (*natsgo.Msg, error) {
+// encoder turns messages into those of NATS, one after another in the same memory.
+type encoder struct {
+	msg    natsgo.Msg
+	values []string
+}
+
+// encode returns a message that is good until the next call.
+func (e *encoder) encode(topic string, m *message.Message) (*natsgo.Msg, error) {
 	size := len(m.Metadata) + 3 // its ids
-	header, values := make(natsgo.Header, size), make([]string, 0, size)
+	if e.msg.Header == nil {
+		e.msg.Header = make(natsgo.Header, size)
+	}
+	if cap(e.values) < size {
+		e.values = make([]string, 0, size)
+	}
+	clear(e.msg.Header)
+	e.values = e.values[:0]
 	set := func(key, value string) {
-		values = append(values, value)
-		header[key] = values[len(values)-1 : len(values) : len(values)] // Set would change the case of the key
+		n := len(e.values)
+		e.values = append(e.values, value)
+		e.msg.Header[key] = e.values[n : n+1 : n+1] // Set would change the case of the key
 	}
 	set(natsgo.MsgIdHdr, m.UUID) // what comes twice within the stream's duplicate window is stored once
 	var bad error
@@ -29,7 +43,8 @@ func encode(topic string, m *message.Message) (*natsgo.Msg, error) {
 		}
 		set(key, value)
 	})
-	return &natsgo.Msg{Subject: topic, Data: m.Payload, Header: header}, bad
+	e.msg.Subject, e.msg.Data = topic, m.Payload
+	return &e.msg, bad
 }
 
 // decode is its inverse. There is no message of NATS that it does not take.

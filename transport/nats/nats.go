@@ -18,7 +18,8 @@ import (
 // first used, unless they exist.
 func Open(ctx context.Context, url string, o transport.Options) (*transport.Broker, error) {
 	o = o.WithDefaults()
-	conn, err := connect(url, o)
+	acks := newAcks(o.Timeout)
+	conn, err := connect(url, o, acks.lost)
 	if err != nil {
 		return nil, err
 	}
@@ -32,25 +33,27 @@ func Open(ctx context.Context, url string, o transport.Options) (*transport.Brok
 		return nil, fmt.Errorf("open NATS JetStream (is it enabled on the server?): %w", err)
 	}
 	all := &streams{js: js, options: o}
-	pub, err := newPublisher(conn, all, o)
-	if err != nil {
+	if err := acks.listen(conn); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, fmt.Errorf("open a publisher to NATS: %w", err)
 	}
-	return transport.NewBroker(pub, newSubscriber(all, o), closer{conn}), nil
+	return transport.NewBroker(&publisher{conn: conn, acks: acks, streams: all}, newSubscriber(all, o), closer{conn}), nil
 }
 
-func connect(url string, o transport.Options) (*natsgo.Conn, error) {
+// connect also tells lost when a connection is gone.
+func connect(url string, o transport.Options, lost func()) (*natsgo.Conn, error) {
 	conn, err := natsgo.Connect(url,
 		natsgo.Name("sagaz "+o.Group), natsgo.Timeout(o.Timeout), natsgo.MaxReconnects(-1), natsgo.ReconnectBufSize(-1), // what waits would arrive out of order
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
 			o.Logger.Warn("NATS reports an error", "error", err)
 		}),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
+			lost()
 			if err != nil {
 				o.Logger.Warn("NATS is disconnected", "error", err)
 			}
 		}),
+		natsgo.ClosedHandler(func(*natsgo.Conn) { lost() }),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)

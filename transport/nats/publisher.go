@@ -10,22 +10,12 @@ import (
 	"github.com/sagaz/sagaz/transport"
 )
 
-// inFlight bounds the messages that one connection has sent and not heard of. A relay has fewer: 100 in each of 256 lanes.
-const inFlight = 32_768
-
 // publisher sends the messages of a call in rounds: the first of each partition key at once, and when JetStream has acknowledged all of them, the second of each.
 // So a call takes as many round trips as one saga has messages in it, and nothing of a saga is on its way while what stands before it may yet fail.
 type publisher struct {
-	js      natsgo.JetStreamContext
+	conn    *natsgo.Conn
+	acks    *acks
 	streams *streams
-}
-
-func newPublisher(conn *natsgo.Conn, all *streams, o transport.Options) (*publisher, error) {
-	js, err := conn.JetStream(natsgo.MaxWait(o.Timeout), natsgo.PublishAsyncTimeout(o.Timeout), natsgo.PublishAsyncMaxPending(inFlight))
-	if err != nil {
-		return nil, fmt.Errorf("open a publisher to NATS: %w", err)
-	}
-	return &publisher{js: js, streams: all}, nil
 }
 
 // Publish implements message.Publisher.
@@ -57,39 +47,29 @@ func rounds(messages []*message.Message) (rounds [][]*message.Message) {
 }
 
 // send sends one round and waits for what becomes of each message. It returns the error of the first that failed.
-func (p *publisher) send(topic string, round []*message.Message) error {
-	acks := make([]natsgo.PubAckFuture, 0, len(round))
+func (p *publisher) send(topic string, messages []*message.Message) error {
+	r := p.acks.open(len(messages))
 	var unsent error
-	for _, m := range round {
-		ack, err := p.start(topic, m)
-		if err != nil {
-			unsent = err
+	var e encoder
+	for n, m := range messages {
+		if unsent = p.start(topic, m, r.reply(n), &e); unsent != nil {
+			p.acks.only(r, n)
 			break
 		}
-		acks = append(acks, ack)
 	}
-	var first error
-	for _, ack := range acks {
-		select {
-		case <-ack.Ok():
-		case err := <-ack.Err():
-			if first == nil {
-				first = err
-			}
-		}
-	}
-	if first != nil {
-		return first
+	if err := p.acks.wait(r); err != nil {
+		return err
 	}
 	return unsent
 }
 
-func (p *publisher) start(topic string, m *message.Message) (natsgo.PubAckFuture, error) {
-	msg, err := encode(topic, m)
+func (p *publisher) start(topic string, m *message.Message, reply string, e *encoder) error {
+	msg, err := e.encode(topic, m)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return p.js.PublishMsgAsync(msg)
+	msg.Reply = reply
+	return p.conn.PublishMsg(msg)
 }
 
 // tooBig is JetStream's code for a message over the stream's own limit.
