@@ -107,8 +107,8 @@ k8s-check: ## check the manifests, the alerts and their tests; no cluster needed
 	./tools/k8s-check.sh
 
 .PHONY: k8s-server-test
-k8s-server-test: ## apply the manifests to a real control plane, which it builds first (minutes)
-	bin=$$(./tools/controlplane.sh) && SAGAZ_CONTROLPLANE=$$bin go test -tags controlplane -count 1 -timeout 15m -v ./k8s/servertest
+k8s-server-test: ## apply the manifests to a real control plane, which it builds first, and run their pods as processes (minutes; as root)
+	bin=$$(./tools/controlplane.sh) && SAGAZ_CONTROLPLANE=$$bin go test -tags controlplane -count 1 -timeout 25m -v ./k8s/servertest
 
 .PHONY: k8s-generate
 k8s-generate: ## write the objects that hold the alerts and the dashboard

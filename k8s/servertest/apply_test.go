@@ -17,6 +17,7 @@ import (
 // The story of one cluster, from bare to full; each part needs the one before.
 func TestTheManifestsOnARealControlPlane(t *testing.T) {
 	c := startControlPlane(t)
+	c.playPods(t)
 	c.apply(t, machines())
 	ok := t.Run("a bare cluster takes the folder, twice", func(t *testing.T) { appliesTwice(t, c, "-f", "k8s/") }) &&
 		t.Run("kustomize says the same", func(t *testing.T) { c.kubectl(t, "diff", "-k", "k8s/") }) &&

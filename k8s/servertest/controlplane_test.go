@@ -3,6 +3,7 @@
 package servertest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -27,17 +29,20 @@ import (
 // patience is how long anything of the control plane may take. The machine may be busy with something else.
 const patience = 4 * time.Minute
 
-// controlPlane is etcd, the API server, the controllers and the scheduler as processes of this machine, and kwok, which plays the nodes: it
-// says that pods run without running them.
+// controlPlane is etcd, the API server, the controllers and the scheduler as processes of this machine.
 type controlPlane struct {
 	bin, dir, server string
+	client           *http.Client // to the API server
 }
 
 func startControlPlane(t *testing.T) *controlPlane {
 	t.Helper()
 	bin := os.Getenv("SAGAZ_CONTROLPLANE")
 	require.NotEmpty(t, bin, "run this by `make k8s-server-test`")
-	c := &controlPlane{bin: bin, dir: t.TempDir()}
+	c := &controlPlane{bin: bin, dir: t.TempDir(), client: &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // its certificate is as old as this test
+	}}}
+	t.Cleanup(c.client.CloseIdleConnections)
 	key := c.serviceAccountKey(t)
 	client, peer, secure := freePort(t), freePort(t), freePort(t)
 	c.server = fmt.Sprintf("https://127.0.0.1:%d", secure)
@@ -49,6 +54,7 @@ func startControlPlane(t *testing.T) *controlPlane {
 	c.start(t, "etcd", "--data-dir", c.path("etcd"), "--unsafe-no-fsync", "--listen-client-urls", clientURL, "--advertise-client-urls", clientURL,
 		"--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL, "--initial-cluster", "default="+peerURL)
 	c.start(t, "kube-apiserver", "--etcd-servers", clientURL, "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
+		"--advertise-address", "127.0.0.1", // otherwise it asks for a default route, which a network namespace may lack
 		"--cert-dir", c.path("certs"), "--token-auth-file", c.path("tokens"), "--authorization-mode", "Node,RBAC",
 		"--service-account-issuer", "https://kubernetes.default.svc", "--service-account-signing-key-file", key, "--service-account-key-file", key,
 		"--service-cluster-ip-range", "10.96.0.0/16", "--endpoint-reconciler-type", "none")
@@ -57,12 +63,17 @@ func startControlPlane(t *testing.T) *controlPlane {
 		"--service-account-private-key-file", key, "--horizontal-pod-autoscaler-sync-period", "2s",
 		"--horizontal-pod-autoscaler-cpu-initialization-period", "1s", "--horizontal-pod-autoscaler-initial-readiness-delay", "1s")
 	c.start(t, "kube-scheduler", "--kubeconfig", c.path("kubeconfig"), "--leader-elect=false", "--secure-port", "0")
+	return c
+}
+
+// playPods starts kwok, which plays the nodes: it says that pods run without running them.
+func (c *controlPlane) playPods(t *testing.T) {
+	t.Helper()
 	stages := filepath.Join(moduleDir(t, kwok), "kustomize", "stage")
 	c.start(t, "kwok", "--kubeconfig", c.path("kubeconfig"), "--manage-all-nodes", "--node-lease-duration-seconds", "40",
 		"--config", filepath.Join(stages, "node", "fast", "node-initialize.yaml"), "--config", filepath.Join(stages, "node", "heartbeat-with-lease", "node-heartbeat-with-lease.yaml"),
 		"--config", filepath.Join(stages, "pod", "fast", "pod-ready.yaml"), "--config", filepath.Join(stages, "pod", "fast", "pod-complete.yaml"),
 		"--config", filepath.Join(stages, "pod", "fast", "pod-delete.yaml"))
-	return c
 }
 
 const token = "a-token-for-this-test-alone"
@@ -141,21 +152,43 @@ func tail(file string) string {
 
 func (c *controlPlane) awaitReady(t *testing.T) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // its certificate is as old as this test
-		DisableKeepAlives: true,
-	}}
 	require.Eventually(t, func() bool {
-		r, err := http.NewRequest(http.MethodGet, c.server+"/readyz", nil)
-		require.NoError(t, err)
-		r.Header.Set("Authorization", "Bearer "+token)
-		resp, err := client.Do(r)
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		status, _, err := c.ask(http.MethodGet, "/readyz", nil)
+		return err == nil && status == http.StatusOK
 	}, patience, 200*time.Millisecond, "the API server does not get ready")
+}
+
+// ask makes a request to the API server, with a body in JSON if there is one.
+func (c *controlPlane) ask(method, path string, body any) (status int, answer []byte, err error) {
+	in, err := json.Marshal(body)
+	if err != nil {
+		return 0, nil, err
+	}
+	r, err := http.NewRequest(method, c.server+path, bytes.NewReader(in)) //nolint:noctx // the test's own time limit ends it
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.client.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
+}
+
+// get reads an object, as far as it fits.
+func (c *controlPlane) get(path string, into any) error {
+	status, answer, err := c.ask(http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("GET %s: %d: %s", path, status, answer)
+	}
+	return json.Unmarshal(answer, into)
 }
 
 func freePort(t *testing.T) int {
