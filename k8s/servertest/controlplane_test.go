@@ -164,7 +164,7 @@ func (c *controlPlane) ask(method, path string, body any) (status int, answer []
 	if err != nil {
 		return 0, nil, err
 	}
-	r, err := http.NewRequest(method, c.server+path, bytes.NewReader(in)) //nolint:noctx // the test's own time limit ends it
+	r, err := http.NewRequest(method, c.server+path, bytes.NewReader(in))
 	if err != nil {
 		return 0, nil, err
 	}

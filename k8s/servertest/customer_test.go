@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	maxWorkers   = 64
+	workers      = 8                      // of a customer
+	rest         = 100 * time.Millisecond // of a worker, between two sagas
 	lookAgain    = 200 * time.Millisecond
 	retryAfter   = 50 * time.Millisecond
 	idPrefix     = "pods-"
@@ -35,10 +36,8 @@ type customer struct {
 	api  *api
 	next atomic.Int64
 
-	workers atomic.Int64 // how many work at once
-	pause   atomic.Int64 // nanoseconds that each rests between two sagas
-	cancel  context.CancelFunc
-	work    sync.WaitGroup
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 
 	mu       sync.Mutex
 	outcomes []cli.DemoOutcome
@@ -49,12 +48,12 @@ func newCustomer(t *testing.T, c *controlPlane) *customer {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	proxy := &proxy{c: c}
-	transport := &http.Transport{MaxIdleConnsPerHost: maxWorkers, DialContext: proxy.dial}
+	transport := &http.Transport{MaxIdleConnsPerHost: workers, DialContext: proxy.dial}
 	u := &customer{api: &api{http: &http.Client{Transport: transport}}, cancel: cancel}
 	require.NoError(t, proxy.look())
 	u.work.Go(func() { proxy.follow(ctx) })
-	for i := range maxWorkers {
-		u.work.Go(func() { u.run(ctx, int64(i)) })
+	for range workers {
+		u.work.Go(func() { u.run(ctx) })
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -65,17 +64,12 @@ func newCustomer(t *testing.T, c *controlPlane) *customer {
 }
 
 // run is one worker: a saga after the other.
-func (u *customer) run(ctx context.Context, worker int64) {
+func (u *customer) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if worker >= u.workers.Load() {
-			sleep(ctx, lookAgain)
-			continue
-		}
 		// A saga that was begun is seen to its end also when the test is over.
 		u.one(context.WithoutCancel(ctx))
-		// Between a half and one and a half of the pause, so that the workers do not march in step.
-		pause := u.pause.Load()
-		sleep(ctx, time.Duration(pause/2+rand.Int64N(pause+1)))
+		// Between a half and one and a half of the rest, so that the workers do not march in step.
+		sleep(ctx, rest/2+rand.N(rest))
 	}
 }
 

@@ -24,8 +24,7 @@ type world struct {
 
 const imageName = "registry.example.com/sagaz"
 
-// overlay is what docs/kubernetes.md tells a reader to write: a name for the image, and no Postgres and no Secret, which others look after. The CPU
-// request fits a small machine, so that its real load moves the autoscaler.
+// overlay is what docs/kubernetes.md tells a reader to write: a name for the image, and no Postgres and no Secret, which others look after.
 const overlay = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources:
@@ -50,19 +49,7 @@ patches:
       apiVersion: v1
       kind: Secret
       metadata: {name: sagaz, namespace: sagaz}
-  - patch: |
-      apiVersion: apps/v1
-      kind: Deployment
-      metadata: {name: sagaz, namespace: sagaz}
-      spec:
-        template:
-          spec:
-            containers:
-              - name: sagaz
-                resources: {requests: {cpu: ` + cpuRequest + `}}
 `
-
-const cpuRequest = "50m"
 
 // secret is what a secret manager would make.
 const secret = `apiVersion: v1

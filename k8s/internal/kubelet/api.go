@@ -44,7 +44,7 @@ func (a API) send(ctx context.Context, method, path, contentType string, body an
 	if resp.StatusCode < 300 {
 		return resp.Body, nil
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000)) // it only explains
 	err = fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
 	if resp.StatusCode == http.StatusNotFound {
@@ -58,7 +58,7 @@ func (a API) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	return json.NewDecoder(body).Decode(into)
 }
 
@@ -90,7 +90,7 @@ func (a API) watch(ctx context.Context, namespace string, see func(kind string, 
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	for events := json.NewDecoder(body); ; {
 		var e struct {
 			Type   string

@@ -10,7 +10,6 @@ import (
 
 // attend looks after a process until it has ended. It returns false if it is not to be started again.
 func (w *worker) attend(ctx context.Context, c container, p *process) (again bool) {
-	w.pid.Store(int64(p.pid))
 	w.state.running()
 	w.report(ctx)
 	var (
@@ -45,7 +44,6 @@ func (w *worker) attend(ctx context.Context, c container, p *process) (again boo
 	stopAsking()
 	<-p.done
 	helpers.Wait()
-	w.pid.Store(0)
 	w.state.ended(p.code)
 	if ctx.Err() != nil {
 		return false

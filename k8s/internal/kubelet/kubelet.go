@@ -77,21 +77,6 @@ func (k *Kubelet) Ends() []End {
 	return slices.Clone(k.ends)
 }
 
-// CPU returns what the process of each running pod has used since its start.
-func (k *Kubelet) CPU() map[string]time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	used := map[string]time.Duration{}
-	for _, w := range k.pods {
-		if pid := w.pid.Load(); pid != 0 {
-			if d, err := cpu(int(pid)); err == nil {
-				used[w.pod.Metadata.Name] = d
-			}
-		}
-	}
-	return used
-}
-
 func (k *Kubelet) repeat(ctx context.Context, every time.Duration, do func() error) {
 	for {
 		if err := do(); err != nil && ctx.Err() == nil {
@@ -172,7 +157,7 @@ func free(ip string, c container) bool {
 		if err != nil {
 			return false
 		}
-		l.Close()
+		_ = l.Close()
 	}
 	return true
 }

@@ -47,7 +47,7 @@ func serve(args []string) {
 			}
 		}
 	}()
-	l, err := net.Listen("tcp", address) //nolint:noctx // it takes no time
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -77,7 +77,7 @@ func start(t *testing.T) (*Kubelet, *server) {
 // podOf is a pod of the helper.
 func podOf(t *testing.T, name, manner string, change func(spec, container object)) object {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
 	require.NoError(t, l.Close())
@@ -115,7 +115,6 @@ func TestAPodRunsUntilItIsDeleted(t *testing.T) {
 	said := s.until(report.ready)
 	require.Equal(t, "Running", said.Status.Phase)
 	require.True(t, netip.MustParsePrefix("127.77.0.0/16").Contains(netip.MustParseAddr(said.Status.PodIP)))
-	require.Contains(t, k.CPU(), "a")
 	s.takeAway(t, pod, 30)
 	ends := k.Ends()
 	require.Len(t, ends, 1)

@@ -40,7 +40,7 @@ func (a asker) once(ctx context.Context, p *probe) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode >= 400 {
 		return fmt.Errorf("%s: %s", p.HTTPGet.Path, resp.Status)
 	}

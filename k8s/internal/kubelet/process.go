@@ -1,14 +1,11 @@
 package kubelet
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // process is one that was started.
@@ -68,28 +65,6 @@ func (p *process) signal(s syscall.Signal) {
 	default:
 		_ = syscall.Kill(p.pid, s) // it may have ended just now
 	}
-}
-
-// ticksPerSecond is the unit of /proc/PID/stat on Linux.
-const ticksPerSecond = 100
-
-// cpu returns what a process has used.
-func cpu(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The command's name stands in parentheses and may contain anything. utime and stime are the twelfth and the thirteenth after it.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	var ticks int64
-	for _, f := range fields[11:13] {
-		var n int64
-		if _, err := fmt.Sscan(f, &n); err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
 // tail returns the last lines of a log.

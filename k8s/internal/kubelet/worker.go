@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,8 +20,7 @@ type worker struct {
 	k     *Kubelet
 	pod   pod
 	ip    string
-	pid   atomic.Int64 // of its container; 0: it does not run
-	state state        // the goroutine of run alone
+	state state // the goroutine of run alone
 
 	once   sync.Once
 	ending chan struct{} // closed when the pod is being deleted
