@@ -28,29 +28,30 @@ func (h Headers) Encode(m *message.Message, set func(key, value string)) {
 	if m.Metadata.Get(AttrID) == "" {
 		set(h.Prefix+AttrID, m.UUID)
 	}
-	prefixed := h.prefixed()
+	common := h.common()
 	for key, value := range m.Metadata {
-		name := prefixed[key]
-		if name == "" || key == AttrDataContentType {
+		name, known := common[key]
+		if !known {
 			name = h.header(key)
 		}
 		set(name, value)
 	}
 }
 
-// names are the headers of the attributes that most events have, by prefix and attribute: they need not be put together for each message.
+// names holds what common returns of each Headers.
 var names sync.Map
 
-func (h Headers) prefixed() map[string]string {
-	if known, ok := names.Load(h.Prefix); ok {
-		return known.(map[string]string)
+// common returns the headers of the attributes that most events have: they need not be put together for each message.
+func (h Headers) common() map[string]string {
+	if made, ok := names.Load(h); ok {
+		return made.(map[string]string)
 	}
-	prefixed := make(map[string]string, attributes)
-	for _, name := range append(slices.Collect(maps.Keys((&Event{}).fields())), AttrSpecVersion, AttrTime) {
-		prefixed[name] = h.Prefix + name
+	common := make(map[string]string, attributes)
+	for _, key := range append(slices.Collect(maps.Keys((&Event{}).fields())), AttrSpecVersion, AttrTime) {
+		common[key] = h.header(key)
 	}
-	names.Store(h.Prefix, prefixed)
-	return prefixed
+	names.Store(h, common)
+	return common
 }
 
 func (h Headers) header(key string) string {

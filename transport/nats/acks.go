@@ -64,9 +64,7 @@ func (r *round) reply(message int) string { return r.replies + strconv.Itoa(mess
 func (a *acks) only(r *round, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for message := n; message < len(r.answered); message++ {
-		a.answer(r, message, nil)
-	}
+	a.rest(r, n, nil)
 }
 
 // wait waits for a round and returns the error of the first of its messages that failed.
@@ -76,7 +74,9 @@ func (a *acks) wait(r *round) error {
 	select {
 	case <-r.done:
 	case <-timer.C:
-		a.lose(natsgo.ErrTimeout, r)
+		a.mu.Lock()
+		a.rest(r, 0, natsgo.ErrTimeout)
+		a.mu.Unlock()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,25 +113,19 @@ func (a *acks) answer(r *round, message int, verdict error) {
 	}
 }
 
+// rest takes one verdict on all messages from n on that have not been answered. The caller holds mu.
+func (a *acks) rest(r *round, n int, verdict error) {
+	for message := n; message < len(r.answered); message++ {
+		a.answer(r, message, verdict)
+	}
+}
+
 // lost says that the connection is gone: nobody answers what was sent over it.
 func (a *acks) lost() {
 	a.mu.Lock()
-	rounds := make([]*round, 0, len(a.waiting))
-	for _, r := range a.waiting {
-		rounds = append(rounds, r)
-	}
-	a.mu.Unlock()
-	a.lose(natsgo.ErrDisconnected, rounds...)
-}
-
-// lose fails what rounds have not heard of.
-func (a *acks) lose(err error, rounds ...*round) {
-	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, r := range rounds {
-		for message := range r.answered {
-			a.answer(r, message, err)
-		}
+	for _, r := range a.waiting {
+		a.rest(r, 0, natsgo.ErrDisconnected)
 	}
 }
 
