@@ -2,17 +2,18 @@ package docs
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sagaz/sagaz/internal/rig"
 	"github.com/sagaz/sagaz/internal/testpg"
 )
 
@@ -50,12 +51,9 @@ func sagazBin(t *testing.T) string {
 // freePort is a port that nobody listens on at the moment.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := rig.FreePort()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
+	return strconv.Itoa(port)
 }
 
 // listed waits for what a reader does not notice: lists are read from snapshots, which are written a moment behind.

@@ -19,6 +19,7 @@ import (
 	"github.com/sagaz/sagaz/examples/order"
 	"github.com/sagaz/sagaz/examples/order/contracts/payment"
 	"github.com/sagaz/sagaz/examples/travel"
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 const (
@@ -69,7 +70,7 @@ func (u *customer) run(ctx context.Context) {
 		// A saga that was begun is seen to its end also when the test is over.
 		u.one(context.WithoutCancel(ctx))
 		// Between a half and one and a half of the rest, so that the workers do not march in step.
-		sleep(ctx, rest/2+rand.N(rest))
+		rig.Pause(ctx, rest/2+rand.N(rest))
 	}
 }
 
@@ -109,7 +110,7 @@ func (u *customer) insist(ctx context.Context, id string, ask func() error) bool
 		u.mu.Lock()
 		u.seen.note(id, err)
 		u.mu.Unlock()
-		if !sleep(ctx, retryAfter) {
+		if !rig.Pause(ctx, retryAfter) {
 			return false
 		}
 	}

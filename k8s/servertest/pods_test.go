@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // Sagas run all the time, in pods that are real processes, while those are replaced and drained. Every saga must end, once, and
@@ -120,7 +122,7 @@ func (w *world) least(t *testing.T) func() int64 {
 	var counting sync.WaitGroup
 	smallest := int64(math.MaxInt64)
 	counting.Go(func() {
-		for again := true; again; again = sleep(ctx, lookAgain) {
+		for again := true; again; again = rig.Pause(ctx, lookAgain) {
 			var d struct {
 				Status struct{ AvailableReplicas int64 }
 			}

@@ -8,7 +8,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
-	"time"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // proxy is what kube-proxy does for one Service: it leads connections to endpoints that are ready.
@@ -50,7 +51,7 @@ func (p *proxy) look() error {
 
 // follow looks again and again. If that fails, the list stays as it was.
 func (p *proxy) follow(ctx context.Context) {
-	for sleep(ctx, lookAgain) {
+	for rig.Pause(ctx, lookAgain) {
 		_ = p.look() // the next one may do better
 	}
 }
@@ -65,16 +66,4 @@ func (p *proxy) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, net.JoinHostPort(ready[rand.IntN(len(ready))], "8080"))
-}
-
-// sleep returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 const (
@@ -82,7 +84,7 @@ func (k *Kubelet) repeat(ctx context.Context, every time.Duration, do func() err
 		if err := do(); err != nil && ctx.Err() == nil {
 			k.cfg.Logf("kubelet: %v", err)
 		}
-		if !pause(ctx, every) {
+		if !rig.Pause(ctx, every) {
 			return
 		}
 	}
@@ -160,16 +162,4 @@ func free(ip string, c container) bool {
 		_ = l.Close()
 	}
 	return true
-}
-
-// pause returns false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // helperEnv makes this test's program what runs in the pods: a server that is ready, and ends as its arguments say.
@@ -77,10 +79,8 @@ func start(t *testing.T) (*Kubelet, *server) {
 // podOf is a pod of the helper.
 func podOf(t *testing.T, name, manner string, change func(spec, container object)) object {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := rig.FreePort()
 	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	require.NoError(t, l.Close())
 	container := object{
 		"name": "helper", "image": "helper", "args": []string{fmt.Sprintf("--listen=:%d", port), manner},
 		"envFrom":        []object{{"configMapRef": object{"name": "settings"}}},

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // asker asks the probes of one container.
@@ -18,10 +20,10 @@ type asker struct {
 
 // ask asks again and again, and hears what is answered: nil, or why not. It ends when hear returns false, or with ctx.
 func (a asker) ask(ctx context.Context, p *probe, hear func(error) bool) {
-	if !pause(ctx, time.Duration(p.InitialDelaySeconds)*time.Second) {
+	if !rig.Pause(ctx, time.Duration(p.InitialDelaySeconds)*time.Second) {
 		return
 	}
-	for hear(a.once(ctx, p)) && pause(ctx, time.Duration(p.PeriodSeconds)*time.Second) {
+	for hear(a.once(ctx, p)) && rig.Pause(ctx, time.Duration(p.PeriodSeconds)*time.Second) {
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sagaz/sagaz/internal/rig"
 )
 
 // restartAfter is how long a container that ended stays so; twice that the next time, up to maxRestartAfter.
@@ -165,7 +167,7 @@ func (w *worker) retry(ctx context.Context, do func() error) {
 			return
 		}
 		w.k.cfg.Logf("kubelet: %s: %v", w.pod.Metadata.Name, err)
-		if !pause(ctx, tryAgainAfter) {
+		if !rig.Pause(ctx, tryAgainAfter) {
 			return
 		}
 	}
