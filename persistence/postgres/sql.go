@@ -4,6 +4,10 @@ import "strings"
 
 // statements are the texts of the hot path, with the schema in place. Where a predicate spells out statuses,
 // it does so as the partial index of the migration does: otherwise the index is not used.
+//
+// The journal and the outbox are empty one second and have 100,000 rows the next. A plan that was made after a vacuum had found nothing there would
+// go through the table and look at the whole list of keys for every row. So the list comes first: LATERAL says so, and OFFSET 0 keeps it that way.
+// Their rows are never updated, so that what is found by key may be deleted by place (ctid).
 type statements struct {
 	fence, start, append, wake         string
 	enqueue, enqueueOne                string
@@ -51,21 +55,22 @@ func newStatements(schema string) statements {
 			RETURNING pos`),
 		enqueueOne: q(`INSERT INTO sagaz.outbox (lane, publisher, topic, enqueued_at, data) VALUES ($1, $2, $3, $4, $5)`),
 		startedBy:  q(`SELECT id FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $2 AND batch = $3`),
-		appendedBy: q(`SELECT count(*) FROM unnest($1::text[], $2::bigint[]) u (id, version)
-			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $3 AND j.batch = $4`),
+		appendedBy: q(`SELECT count(*) FROM unnest($1::text[], $2::bigint[]) u (id, version),
+			LATERAL (SELECT FROM sagaz.journal j WHERE j.saga_id = u.id AND j.version = u.version AND j.writer = $3 AND j.batch = $4 OFFSET 0) x`),
 
 		writtenBy: q(`SELECT (SELECT count(*) FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $4 AND batch = $5),
-				(SELECT count(*) FROM unnest($2::text[], $3::bigint[]) u (id, version)
-				JOIN sagaz.journal j ON j.saga_id = u.id AND j.version = u.version WHERE j.writer = $4 AND j.batch = $5)`),
+				(SELECT count(*) FROM unnest($2::text[], $3::bigint[]) u (id, version),
+				LATERAL (SELECT FROM sagaz.journal j WHERE j.saga_id = u.id AND j.version = u.version AND j.writer = $4 AND j.batch = $5 OFFSET 0) x)`),
 		snapshot: q(`UPDATE sagaz.sagas s SET status = u.status, version = u.version, state = u.state, begun = u.begun,
 				asleep = u.asleep, wake_at = u.wake_at, updated_at = u.updated_at, ended_at = u.ended_at, tags = u.tags::jsonb,
 				stuck_at = CASE WHEN u.status = 6 THEN coalesce(s.stuck_at, u.updated_at) END
 			FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::bytea[], $5::bool[], $6::bool[],
 				$7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[])
 				u (id, status, version, state, begun, asleep, wake_at, updated_at, ended_at, tags)
-			WHERE s.id = u.id AND s.version <= u.version`),
-		trim: q(`DELETE FROM sagaz.journal j USING unnest($1::text[], $2::bigint[]) u (id, version)
-			WHERE j.saga_id = u.id AND j.version <= u.version`),
+			WHERE s.id = u.id AND s.id = ANY($1::text[]) AND s.version <= u.version`),
+		trim: q(`DELETE FROM sagaz.journal WHERE ctid = ANY(ARRAY(
+			SELECT x.ctid FROM unnest($1::text[], $2::bigint[]) u (id, version),
+				LATERAL (SELECT j.ctid FROM sagaz.journal j WHERE j.saga_id = u.id AND j.version <= u.version OFFSET 0) x))`),
 
 		insertOne: q(`INSERT INTO sagaz.sagas (id, shard, definition, definition_version, fingerprint, status, version, state,
 				begun, asleep, wake_at, started_at, updated_at, ended_at, tags, writer, batch)
@@ -75,8 +80,9 @@ func newStatements(schema string) statements {
 			WHERE s.shard = $1 AND s.status IN (1, 2, 6) AND NOT s.asleep
 				AND s.started_at >= $2 AND (s.started_at > $2 OR s.id > $3)
 			ORDER BY s.started_at, s.id LIMIT $4`),
-		journal: q(`SELECT u.n, j.version, j.data FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY u (id, version, n)
-			JOIN sagaz.journal j ON j.saga_id = u.id AND j.version > u.version ORDER BY u.n, j.version`),
+		journal: q(`SELECT u.n, x.version, x.data FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY u (id, version, n),
+				LATERAL (SELECT j.version, j.data FROM sagaz.journal j WHERE j.saga_id = u.id AND j.version > u.version OFFSET 0) x
+			ORDER BY u.n, x.version`),
 		load: q(`SELECT ` + columns + `, s.state FROM sagaz.sagas s WHERE s.id = $1`),
 		// One statement for both, for it runs every second on every member.
 		waiting: q(`(SELECT id, shard FROM sagaz.sagas
@@ -89,7 +95,8 @@ func newStatements(schema string) statements {
 					SELECT id FROM sagaz.sagas WHERE ended_at IS NOT NULL AND ended_at < $1 AND status IN (3, 4, 5)
 					ORDER BY ended_at LIMIT $2)
 				RETURNING id),
-			trimmed AS (DELETE FROM sagaz.journal j USING gone WHERE j.saga_id = gone.id)
+			trimmed AS (DELETE FROM sagaz.journal WHERE ctid = ANY(ARRAY(
+				SELECT x.ctid FROM gone, LATERAL (SELECT j.ctid FROM sagaz.journal j WHERE j.saga_id = gone.id OFFSET 0) x)))
 			SELECT count(*) FROM gone`),
 		saveDefinitions: q(`INSERT INTO sagaz.definitions (fingerprint, name, version, plan)
 			SELECT * FROM unnest($1::bytea[], $2::text[], $3::int[], $4::bytea[]) ON CONFLICT DO NOTHING`),
@@ -121,16 +128,17 @@ func newStatements(schema string) statements {
 		forgetActions: q(`DELETE FROM sagaz.audit WHERE id IN (SELECT id FROM sagaz.audit WHERE at < $1 ORDER BY id LIMIT $2)`),
 		boundary:      q(`SELECT s.started_at FROM sagaz.sagas s WHERE true`),
 
-		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos) WHERE EXISTS (
-			SELECT 1 FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1)`),
+		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
+			LATERAL (SELECT FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1) x`),
 		// No row at all says that the member is dead, a row without a position that nothing is there.
 		readUnsent: q(`SELECT o.pos, o.topic, o.enqueued_at, o.data FROM (SELECT FROM sagaz.members WHERE id = $5 AND alive) m
 			LEFT JOIN LATERAL (SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
 				WHERE lane = $2 AND publisher = $1 AND pos > $3 ORDER BY pos LIMIT $4) o ON true
 			ORDER BY o.pos`),
 		unsynced: `SELECT set_config('synchronous_commit', 'off', true)`,
-		deleteSent: q(`DELETE FROM sagaz.outbox o USING unnest($2::int[], $3::bigint[]) u (lane, pos)
-			WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos`),
+		deleteSent: q(`DELETE FROM sagaz.outbox WHERE ctid = ANY(ARRAY(
+			SELECT x.ctid FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
+				LATERAL (SELECT o.ctid FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos OFFSET 0) x))`),
 		bury: q(`WITH gone AS (DELETE FROM sagaz.outbox WHERE lane = $2 AND publisher = $1 AND pos = $3 RETURNING *)
 			INSERT INTO sagaz.outbox_dead (lane, publisher, topic, enqueued_at, data, error)
 			SELECT lane, publisher, topic, enqueued_at, data, $4 FROM gone`),

@@ -80,12 +80,11 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{schema: schema, sql: newStatements(schema), cfg: cfg}
-	s.commits.cfg = writing(cfg)
-	s.checkpoints.cfg = s.commits.cfg
+	s.commits.cfg, s.checkpoints.cfg = writing(cfg, nestedLoop), writing(cfg, hashJoin)
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+schema+".shards").Scan(&s.shards); err != nil {
 		return nil, fmt.Errorf("count shards: %w", err)
 	}
-	if s.pool, err = newPool(ctx, dsn, cfg, opts.MaxConns); err != nil {
+	if s.pool, err = newPool(ctx, dsn, byKey(cfg), opts.MaxConns); err != nil {
 		return nil, err
 	}
 	if s.outbox, err = newPool(ctx, dsn, s.commits.cfg, outboxConns); err != nil {
@@ -154,16 +153,34 @@ func parse(dsn, schema string) (*pgx.ConnConfig, string, error) {
 	return cfg, schema, nil
 }
 
-// writing pins the plans of the writing connections: one for any number of rows, and always by the keys. A plan that was made
-// while the tables were empty would read them from end to end, and stay.
-func writing(cfg *pgx.ConnConfig) *pgx.ConnConfig {
+// byKey keeps plans to the keys. One that was made while a table was empty would read it from end to end, and stay. What the planner is told to avoid has a
+// price of billions where nothing else is left, which makes it compile the statement, for 30 ms each time: nothing here is worth that.
+func byKey(cfg *pgx.ConnConfig) *pgx.ConnConfig {
 	cfg = cfg.Copy()
-	cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	cfg.RuntimeParams["enable_seqscan"] = "off"
-	cfg.RuntimeParams["enable_hashjoin"] = "off"
-	cfg.RuntimeParams["enable_mergejoin"] = "off"
+	cfg.RuntimeParams["jit"] = "off"
 	return cfg
 }
+
+// writing pins the plans of the connections that write: by keys, one for any number of rows, and only with this kind of join. A list of keys
+// that is hashed is gone through once, whatever it is joined with.
+func writing(cfg *pgx.ConnConfig, join string) *pgx.ConnConfig {
+	cfg = byKey(cfg)
+	cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	for _, kind := range []string{nestedLoop, hashJoin, mergeJoin} {
+		if kind != join {
+			cfg.RuntimeParams[kind] = "off"
+		}
+	}
+	return cfg
+}
+
+// Kinds of joins, as Postgres' settings call them.
+const (
+	nestedLoop = "enable_nestloop"
+	hashJoin   = "enable_hashjoin"
+	mergeJoin  = "enable_mergejoin"
+)
 
 // await connects, again and again while the server is not there; other refusals (password, no such database) are final.
 func await(ctx context.Context, cfg *pgx.ConnConfig, timeout time.Duration) (*pgx.Conn, error) {
