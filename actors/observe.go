@@ -78,36 +78,32 @@ func since(at, now time.Time) time.Duration {
 	return max(now.Sub(at), 0)
 }
 
-// asked is how long ago the attempt was sent that a reply speaks of; 0: msg is no reply, or not to the attempt in flight.
-func (s *Saga) asked(msg any) time.Duration {
-	r, ok := msg.(*sagazpb.Reply)
-	if !ok || s.host.Metrics() == nil {
-		return 0
-	}
-	i, command := s.command(r)
-	if command == nil || s.state.Steps[i].DueAtUs == 0 {
-		return 0
-	}
-	attempt := s.state.Steps[i].Attempts
-	if r.Compensation {
-		attempt = s.state.Steps[i].CompensationAttempts
-	}
-	if r.Attempt != attempt {
-		return 0
-	}
-	return command.Timeout - time.UnixMicro(s.state.Steps[i].DueAtUs).Sub(s.host.Moment().Now)
+// asked is what a reply answers, for the metrics. The zero value: nothing that the saga asks, or nothing counts.
+type asked struct {
+	command *plan.Command
+	took    time.Duration // since the attempt was sent that the reply speaks of; 0: it is not the one in flight
 }
 
-// command is what a reply answers; nil: nothing that the saga asks.
-func (s *Saga) command(r *sagazpb.Reply) (step int, command *plan.Command) {
-	i, known := s.def.Plan.Step(r.Step)
-	switch {
-	case !known:
-		return 0, nil
-	case r.Compensation:
-		return i, s.def.Plan.Steps[i].Compensation
+// answered is what msg answers, before it changes the state.
+func (s *Saga) answered(msg any, now time.Time) (a asked) {
+	r, ok := msg.(*sagazpb.Reply)
+	if !ok || s.host.Metrics() == nil {
+		return a
 	}
-	return i, &s.def.Plan.Steps[i].Command
+	i, known := s.def.Plan.Step(r.Step)
+	if !known {
+		return a
+	}
+	st := s.state.Steps[i]
+	attempt := st.Attempts
+	a.command = &s.def.Plan.Steps[i].Command
+	if r.Compensation {
+		attempt, a.command = st.CompensationAttempts, s.def.Plan.Steps[i].Compensation
+	}
+	if a.command != nil && r.Attempt == attempt && st.DueAtUs != 0 {
+		a.took = a.command.Timeout - time.UnixMicro(st.DueAtUs).Sub(now)
+	}
+	return a
 }
 
 // countRefused counts a reply that changes nothing.
@@ -194,8 +190,7 @@ var outcomes = [...]telemetry.Outcome{
 }
 
 func (s *Saga) countReply(m *telemetry.Metrics, r *sagazpb.Reply) {
-	_, command := s.command(r)
-	if command != nil && r.Outcome > sagazpb.Outcome_OUTCOME_UNSPECIFIED && int(r.Outcome) < len(outcomes) {
-		m.StepAttempt(command.Participant, command.Action, r.Compensation, outcomes[r.Outcome], s.took)
+	if c := s.asked.command; c != nil && r.Outcome > sagazpb.Outcome_OUTCOME_UNSPECIFIED && int(r.Outcome) < len(outcomes) {
+		m.StepAttempt(c.Participant, c.Action, r.Compensation, outcomes[r.Outcome], s.asked.took)
 	}
 }

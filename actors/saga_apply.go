@@ -17,8 +17,9 @@ const checkpointEntries = 64
 
 // apply runs an input through the machine and commits what it decided. msg is where the input came from.
 func (s *Saga) apply(msg any, in machine.Input) {
-	s.took = s.asked(msg)
-	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, s.host.Moment(), in)
+	moment := s.host.Moment()
+	s.asked = s.answered(msg, moment.Now)
+	events, err := machine.Apply(s.def.Plan, s.state, s.def.Builder, moment, in)
 	if err != nil {
 		s.countRefused(msg, err)
 		if errors.Is(err, machine.ErrSettled) {

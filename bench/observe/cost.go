@@ -5,8 +5,8 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
-	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -14,39 +14,31 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/internal/meter"
 )
 
-// round is what one of them took.
-type round struct {
-	wall, cpu float64 // µs a saga
-	gcs       float64 // garbage collections
+// turn is what a turn of one of the nodes took.
+type turn struct {
+	wall, cpu, db float64 // µs a saga: of the clock, of this process' CPU, of Postgres' CPU
 }
 
-// pair is two rounds that follow each other.
-type pair struct{ off, on round }
+// pair is two turns that follow each other.
+type pair struct{ off, on turn }
 
-// cost runs pairs and sums up all that the file has.
+// cost has the nodes take turns and sums up all that the file has.
 func cost(ctx context.Context, f flags) error {
 	if f.pairs%2 != 0 {
 		return fmt.Errorf("%d pairs: it takes an even number, so that either comes first equally often", f.pairs)
 	}
 	var pairs []pair
-	for i := range f.pairs {
-		var p pair
-		for j := range 2 {
-			observed := (i+j)%2 == 1 // off, on, on, off
-			r, err := once(ctx, f, observed)
-			if err != nil {
-				return err
-			}
-			if observed {
-				p.on = r
-			} else {
-				p.off = r
-			}
+	for left, sitting := f.pairs, 0; left > 0; sitting++ {
+		n := min(left, f.sitting)
+		had, err := sit(ctx, f, n, sitting%2 == 1)
+		if err != nil {
+			return err
 		}
-		pairs = append(pairs, p)
+		pairs, left = append(pairs, had...), left-n
 	}
 	if f.csv != "" {
 		if err := appendTo(f.csv, pairs); err != nil {
@@ -64,58 +56,96 @@ func cost(ctx context.Context, f flags) error {
 	return nil
 }
 
-// once runs a round on a node of its own.
-func once(ctx context.Context, f flags, observed bool) (r round, err error) {
-	if err := empty(ctx, f.store); err != nil {
-		return r, err
-	}
-	m, err := meter.New(ctx, "")
+// sit opens both nodes over empty stores and lets them take turns. What the machine, the garbage collector and Postgres do meanwhile is the same for both;
+// swapped gives each the other's database, and opens them the other way round.
+func sit(ctx context.Context, f flags, pairs int, swapped bool) (had []pair, err error) {
+	stores, err := two(ctx, f.store)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
+	m, err := meter.New(ctx, f.store)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close(ctx)
 	w := newWorkload(1, 1, 1)
-	n, err := w.open(ctx, f.store, observed)
-	if err != nil {
-		return r, err
+	var nodes [2]*sagaz.Node // off, on
+	for i, store := range stores {
+		observed := (i == 1) != swapped
+		n, failed := w.open(ctx, store, observed)
+		if failed != nil {
+			return nil, failed
+		}
+		defer func() { err = errors.Join(err, n.Close(ctx)) }()
+		if _, err := w.closed(ctx, n, f.sagas, f.live); err != nil { // connections, pools, tables
+			return nil, err
+		}
+		nodes[map[bool]int{true: 1}[observed]] = n
 	}
-	defer func() { err = errors.Join(err, n.Close(ctx)) }()
-	if _, err := w.closed(ctx, n, f.sagas/10, f.live); err != nil { // connections, pools, tables
-		return r, err
+	for i := range pairs {
+		var p pair
+		for j := range 2 {
+			observed := (i+j)%2 == 1 // off, on, on, off
+			if observed {
+				p.on, err = take(ctx, f, m, w, nodes[1])
+			} else {
+				p.off, err = take(ctx, f, m, w, nodes[0])
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		had = append(had, p)
 	}
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	gcs := stats.NumGC
+	return had, nil
+}
+
+// take runs a turn.
+func take(ctx context.Context, f flags, m *meter.Meter, w *workload, n *sagaz.Node) (turn, error) {
 	before, err := m.Read(ctx)
 	if err != nil {
-		return r, err
+		return turn{}, err
 	}
 	begun := time.Now()
 	if _, err := w.closed(ctx, n, f.sagas, f.live); err != nil {
-		return r, err
+		return turn{}, err
 	}
 	wall := time.Since(begun)
 	after, err := m.Read(ctx)
-	if err != nil {
-		return r, err
-	}
-	runtime.ReadMemStats(&stats)
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(f.sagas) }
-	return round{wall: each(wall), cpu: each(after.Since(before).GoCPU), gcs: float64(stats.NumGC - gcs)}, nil
+	used := after.Since(before)
+	return turn{wall: each(wall), cpu: each(used.GoCPU), db: each(used.PGCPU)}, err
 }
 
-// empty takes the sagas of earlier rounds away: the store is no larger for a later one.
-func empty(ctx context.Context, store string) error {
+// two are the stores of the nodes, empty: the sagas of earlier sittings are gone.
+func two(ctx context.Context, store string) (stores [2]string, err error) {
 	if !strings.HasPrefix(store, "postgres") {
-		return nil
+		return [2]string{store, store}, nil
 	}
 	db, err := pgx.Connect(ctx, store)
 	if err != nil {
-		return err
+		return stores, err
 	}
 	defer func() { _ = db.Close(ctx) }()
-	_, err = db.Exec(ctx, "TRUNCATE sagaz.sagas, sagaz.journal")
-	return err
+	for i := range stores {
+		name := fmt.Sprintf("observe_%d", i)
+		if _, err := db.Exec(ctx, "DROP DATABASE IF EXISTS "+name); err != nil {
+			return stores, err
+		}
+		if _, err := db.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+			return stores, err
+		}
+		at, err := url.Parse(store)
+		if err != nil {
+			return stores, err
+		}
+		at.Path = "/" + name
+		stores[i] = at.String()
+		if err := sagaz.Migrate(ctx, stores[i]); err != nil {
+			return stores, err
+		}
+	}
+	return stores, nil
 }
 
 func appendTo(name string, pairs []pair) error {
@@ -126,7 +156,7 @@ func appendTo(name string, pairs []pair) error {
 	w := csv.NewWriter(file)
 	for _, p := range pairs {
 		var row []string
-		for _, v := range []float64{p.off.wall, p.on.wall, p.off.cpu, p.on.cpu, p.off.gcs, p.on.gcs} {
+		for _, v := range []float64{p.off.wall, p.on.wall, p.off.cpu, p.on.cpu, p.off.db, p.on.db} {
 			row = append(row, strconv.FormatFloat(v, 'f', 3, 64))
 		}
 		if err := w.Write(row); err != nil {
@@ -154,7 +184,7 @@ func read(name string) (pairs []pair, err error) {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 		}
-		pairs = append(pairs, pair{round{v[0], v[2], v[4]}, round{v[1], v[3], v[5]}})
+		pairs = append(pairs, pair{turn{v[0], v[2], v[4]}, turn{v[1], v[3], v[5]}})
 	}
 	return pairs, nil
 }

@@ -9,12 +9,12 @@ import (
 
 func TestPairsAreMeasuredAndPooled(t *testing.T) {
 	t.Parallel()
-	f := flags{store: "memory:", pairs: 2, sagas: 40, live: 8, csv: filepath.Join(t.TempDir(), "pairs.csv")}
+	f := flags{store: "memory:", pairs: 6, sitting: 4, sagas: 40, live: 8, csv: filepath.Join(t.TempDir(), "pairs.csv")}
 	require.NoError(t, cost(t.Context(), f))
 	require.NoError(t, cost(t.Context(), f))
 	pairs, err := read(f.csv)
 	require.NoError(t, err)
-	require.Len(t, pairs, 4)
+	require.Len(t, pairs, 12)
 	for _, p := range pairs {
 		require.Positive(t, p.off.wall)
 		require.Positive(t, p.on.wall)

@@ -1,8 +1,9 @@
 // Command observe measures what observing a node costs.
 //
-// With -pairs rounds of the same sagas take turns on a node that counts nothing and on one with metrics and API, in the order off, on, on, off. Each
-// round has a node of its own over an empty store, and begins after a garbage collection. Nothing is scraped meanwhile: a scrape is measured by
-// itself. The pairs are appended to the file -csv, and everything in it is summed up, so that a long measurement can be run in pieces.
+// With -pairs a node that counts nothing and one with metrics and API take turns at running the same sagas, in the order off, on, on, off. Both are
+// of this process, each has a database of its own, and after every -sitting pairs both are opened anew over empty ones, with the databases swapped.
+// Nothing is scraped meanwhile: a scrape is measured by itself. The pairs are appended to the file -csv, and everything in it is summed up, so that a
+// long measurement can be run in pieces.
 //
 // With -scrapes another process scrapes a node that is idle, one at half of the rate that it can do, and one at all of it.
 //
@@ -23,6 +24,7 @@ import (
 type flags struct {
 	store              string
 	pairs, sagas, live int
+	sitting            int
 	csv                string
 	scrapes            int
 	profile            string
@@ -32,9 +34,10 @@ type flags struct {
 
 func main() {
 	var f flags
-	flag.StringVar(&f.store, "store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… or memory:; a Postgres is emptied again and again. The default is $SAGAZ_TEST_POSTGRES")
-	flag.IntVar(&f.pairs, "pairs", 0, "pairs of rounds; an even number")
-	flag.IntVar(&f.sagas, "sagas", 3000, "sagas of a round")
+	flag.StringVar(&f.store, "store", os.Getenv("SAGAZ_TEST_POSTGRES"), "postgres://… or memory:; databases observe_0 and observe_1 of a Postgres are dropped and made again and again. The default is $SAGAZ_TEST_POSTGRES")
+	flag.IntVar(&f.pairs, "pairs", 0, "pairs of turns; an even number")
+	flag.IntVar(&f.sitting, "sitting", 40, "pairs of turns before both nodes are opened anew; an even number")
+	flag.IntVar(&f.sagas, "sagas", 2000, "sagas of a turn")
 	flag.IntVar(&f.live, "live", 256, "sagas at a time")
 	flag.StringVar(&f.csv, "csv", "", "append the pairs to this file, and sum up all that it has")
 	flag.IntVar(&f.scrapes, "scrapes", 0, "scrapes of each kind at each load")

@@ -22,16 +22,9 @@ func report(pairs []pair) {
 	fmt.Printf("CPU µs/saga, medians        off %.1f, on %.1f\n", median(cpuOff).at, median(cpuOn).at)
 	fmt.Printf("CPU more, median            %s\n", median(column(func(p pair) float64 { return 100 * (p.on.cpu/p.off.cpu - 1) })))
 	fmt.Printf("CPU more, all together      %s\n", together(cpuOff, cpuOn))
-	fmt.Printf("garbage collections, means  off %.2f, on %.2f\n", mean(column(func(p pair) float64 { return p.off.gcs })), mean(column(func(p pair) float64 { return p.on.gcs })))
+	dbOff, dbOn := column(func(p pair) float64 { return p.off.db }), column(func(p pair) float64 { return p.on.db })
+	fmt.Printf("Postgres' CPU µs/saga       off %.1f, on %.1f\n", median(dbOff).at, median(dbOn).at)
 	slices.Sort(wallOff)
 	n := len(wallOff)
-	fmt.Printf("rounds that are off differ: of 100 of them 10 take less than %.0f and 10 more than %.0f µs a saga\n", wallOff[n/10], wallOff[n*9/10])
-}
-
-func mean(list []float64) float64 {
-	sum := 0.0
-	for _, v := range list {
-		sum += v
-	}
-	return sum / float64(len(list))
+	fmt.Printf("turns that are off differ: of 100 of them 10 take less than %.0f and 10 more than %.0f µs a saga\n", wallOff[n/10], wallOff[n*9/10])
 }
