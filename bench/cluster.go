@@ -37,7 +37,7 @@ func measureCluster(ctx context.Context, store string, m *meter.Meter, sagas, li
 	if err := clustered(ctx, store, m, sagas, rounds); err != nil {
 		return fmt.Errorf("one node with and without a cluster: %w", err)
 	}
-	if err := spread(ctx, store, m, look, sagas, rounds); err != nil {
+	if err := spread(ctx, store, m, look, rounds); err != nil {
 		return fmt.Errorf("one and three nodes: %w", err)
 	}
 	if err := drains(ctx, store, look, rounds); err != nil {
@@ -98,12 +98,12 @@ var spreadings = []spreading{
 }
 
 // spread compares one node with three, in turns.
-func spread(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, sagas, rounds int) error {
+func spread(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, rounds int) error {
 	for _, how := range spreadings {
 		got := map[int][]figures{}
 		for range rounds {
 			for _, n := range []int{1, 3} {
-				its, err := shared(ctx, store, m, look, n, how, sagas)
+				its, err := shared(ctx, store, m, look, n, how)
 				if err != nil {
 					return err
 				}
@@ -118,7 +118,7 @@ func spread(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspe
 }
 
 // shared runs sagas on so many nodes.
-func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, nodes int, how spreading, sagas int) (figures, error) {
+func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspector, nodes int, how spreading) (figures, error) {
 	open := func() (*fleet, error) { return start(ctx, store, look, slices.Repeat([]string{roleBoth}, nodes)...) }
 	if how.apart {
 		open = func() (*fleet, error) { return serve(ctx, store, look, nodes) }
@@ -127,20 +127,7 @@ func shared(ctx context.Context, store string, m *meter.Meter, look *sagaz.Inspe
 	if err != nil {
 		return figures{}, err
 	}
-	// Each process begins with connections that have run nothing and a small heap; what is measured is how a cluster runs, not how it begins.
-	if _, err := f.share(ctx, how.made, sagas/2, clusterLoad); err != nil {
-		return figures{}, errors.Join(err, f.stop(ctx))
-	}
-	before, err := m.Read(ctx)
-	if err != nil {
-		return figures{}, errors.Join(err, f.stop(ctx))
-	}
-	its, err := f.share(ctx, how.made, sagas, clusterLoad)
-	if err != nil {
-		return figures{}, errors.Join(err, f.stop(ctx))
-	}
-	after, err := m.Read(ctx)
-	its.pgCPU = after.Since(before).PGCPU / time.Duration(sagas)
+	its, err := f.share(ctx, m, how.made, clusterLoad)
 	return its, errors.Join(err, f.stop(ctx))
 }
 

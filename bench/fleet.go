@@ -10,11 +10,15 @@ import (
 
 	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/cluster"
+	"github.com/sagaz/sagaz/internal/meter"
 )
 
 const (
 	patience  = 2 * time.Minute
 	lookEvery = 10 * time.Millisecond
+
+	shareAfter = time.Second // of the start of sagas, their counting begins
+	shareFor   = 2 * time.Second
 )
 
 // fleet is a cluster of processes on this machine.
@@ -68,29 +72,42 @@ func (f *fleet) living() []*peer {
 	return slices.DeleteFunc(slices.Clone(f.peers), func(p *peer) bool { return p.ended })
 }
 
-// share lets the client run sagas, or else each process its part, all at once.
-func (f *fleet) share(ctx context.Context, made bool, sagas, concurrency int) (figures, error) {
+// share lets the client run sagas, or else each process its part, all at once. It counts what ends while all of them run: how they begin, with connections that
+// have run nothing and a small heap, and how the last of them ends alone, is not what a cluster does.
+func (f *fleet) share(ctx context.Context, m *meter.Meter, made bool, concurrency int) (figures, error) {
 	prefix := func(i int) string {
 		if made {
 			return ""
 		}
 		return unique(fmt.Sprintf("share-%d", i))
 	}
-	begin := time.Now()
+	from := time.Now().Add(shareAfter)
+	to := from.Add(shareFor)
+	members := max(len(f.peers), 1)
+	run := func(i int) (int, error) {
+		a, err := f.peers[i].ask(turn{prefix(i), concurrency / members, from, to})
+		return a.Ended, err
+	}
 	if f.client != nil {
-		_, err := runAll(ctx, f.client, prefix(0), false, sagas, concurrency)
-		return figures{perSecond: float64(sagas) / time.Since(begin).Seconds()}, err
+		members = 1
+		run = func(int) (int, error) { return between(ctx, f.client, prefix(0), concurrency, from, to) }
 	}
-	n := len(f.peers)
-	errs := make([]error, n)
+	ended, errs := make([]int, members), make([]error, members+2)
 	var wg sync.WaitGroup
-	for i, p := range f.peers {
-		wg.Go(func() {
-			_, errs[i] = p.ask(turn{Prefix: prefix(i), Sagas: sagas / n, Concurrency: concurrency / n})
-		})
+	for i := range members {
+		wg.Go(func() { ended[i], errs[i] = run(i) })
 	}
+	time.Sleep(time.Until(from))
+	var before, after meter.Reading
+	before, errs[members] = m.Read(ctx)
+	time.Sleep(time.Until(to))
+	after, errs[members+1] = m.Read(ctx)
 	wg.Wait()
-	return figures{perSecond: float64(sagas/n*n) / time.Since(begin).Seconds()}, errors.Join(errs...)
+	sagas := 0
+	for _, n := range ended {
+		sagas += n
+	}
+	return figures{perSecond: float64(sagas) / shareFor.Seconds(), pgCPU: after.Since(before).PGCPU / time.Duration(max(sagas, 1))}, errors.Join(errs...)
 }
 
 // settled waits until every node that is meant to has its share, and nobody else has any.

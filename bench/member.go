@@ -49,14 +49,15 @@ func clusterConfig(store, role string) sagaz.Config {
 	return cfg
 }
 
-// turn is what a member is asked for, in a line of JSON: to run sagas, or only to count those that it has in memory.
+// turn is what a member is asked for, in a line of JSON: to run sagas until a moment and count those that end after another, or only those that it has in memory.
 type turn struct {
-	Prefix             string
-	Sagas, Concurrency int
+	Prefix      string
+	Concurrency int
+	From, To    time.Time
 }
 
-// answered is its answer: the sagas that it has in memory.
-type answered struct{ Live int }
+// answered is its answer: the sagas that ended, and those that it has in memory.
+type answered struct{ Ended, Live int }
 
 // beMember is one process of a cluster. It ends when its standard input does, in order.
 func beMember(ctx context.Context, store, role string) error {
@@ -84,6 +85,6 @@ func beMember(ctx context.Context, store, role string) error {
 }
 
 func takeTurn(ctx context.Context, node *sagaz.Node, t turn) (answered, error) {
-	_, err := runAll(ctx, node, t.Prefix, false, t.Sagas, t.Concurrency)
-	return answered{Live: node.Live()}, err
+	ended, err := between(ctx, node, t.Prefix, t.Concurrency, t.From, t.To)
+	return answered{Ended: ended, Live: node.Live()}, err
 }

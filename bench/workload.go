@@ -90,21 +90,47 @@ func each(sagas, concurrency int, do func(i int) error) ([]time.Duration, error)
 
 // runAll takes sagas from their start to their end. Without a prefix the node makes their ids.
 func runAll(ctx context.Context, node *sagaz.Node, prefix string, reject bool, sagas, concurrency int) ([]time.Duration, error) {
-	return each(sagas, concurrency, func(i int) error {
-		id := ""
-		if prefix != "" {
-			id = prefix + strconv.Itoa(i)
-		}
-		h, err := three.Start(ctx, node, id, nothing{Reject: reject})
-		if err != nil {
-			return err
-		}
-		_, err = h.Wait(ctx)
-		if undone := (*sagaz.CompensatedError)(nil); reject && errors.As(err, &undone) {
-			return nil
-		}
+	return each(sagas, concurrency, func(i int) error { return runOne(ctx, node, prefix, reject, i) })
+}
+
+func runOne(ctx context.Context, node *sagaz.Node, prefix string, reject bool, i int) error {
+	id := ""
+	if prefix != "" {
+		id = prefix + strconv.Itoa(i)
+	}
+	h, err := three.Start(ctx, node, id, nothing{Reject: reject})
+	if err != nil {
 		return err
-	})
+	}
+	_, err = h.Wait(ctx)
+	if undone := (*sagaz.CompensatedError)(nil); reject && errors.As(err, &undone) {
+		return nil
+	}
+	return err
+}
+
+// between runs sagas, `concurrency` at a time, until a moment, and returns how many ended after another one before it.
+func between(ctx context.Context, node *sagaz.Node, prefix string, concurrency int, from, to time.Time) (int, error) {
+	var begun, ended atomic.Int64
+	var failed atomic.Pointer[error]
+	var wg sync.WaitGroup
+	for range concurrency {
+		wg.Go(func() {
+			for failed.Load() == nil && time.Now().Before(to) {
+				if err := runOne(ctx, node, prefix, false, int(begun.Add(1))); err != nil {
+					failed.Store(&err)
+				}
+				if at := time.Now(); at.After(from) && at.Before(to) {
+					ended.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	return int(ended.Load()), nil
 }
 
 // startAll only starts them.

@@ -116,7 +116,10 @@ func (s *Server) handler() http.Handler {
 	mux.Handle(path, service)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+		DisableCompression: true, // half of what a scrape takes, for 70 kB in as many seconds as lie between two
+	}))
 	if s.cfg.Pprof {
 		mux.Handle("GET /debug/pprof/", s.operators(http.HandlerFunc(pprof.Index)))
 		mux.Handle("GET /debug/pprof/profile", s.operators(http.HandlerFunc(pprof.Profile)))

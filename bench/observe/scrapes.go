@@ -18,17 +18,17 @@ import (
 	"github.com/sagaz/sagaz"
 )
 
-// kinds of requests: what any answer of the node takes, and a scrape with and without compression.
-var kinds = []struct{ name, path, encoding string }{{"healthz", "/healthz", ""}, {"plain", "/metrics", "identity"}, {"gzip", "/metrics", "gzip"}}
+// kinds of requests: what any answer of the node takes, and a scrape.
+var kinds = []struct{ name, path string }{{"healthz", "/healthz"}, {"scrape", "/metrics"}}
 
 // scrape is the other process: it asks for each kind in turn, so many times, at random moments 50 ms apart on average, and prints what each took.
 func scrape(ctx context.Context, url string, times int) error {
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: time.Minute}
+	client := &http.Client{Timeout: time.Minute}
 	for range times {
 		for _, k := range kinds {
 			time.Sleep(time.Duration(rand.Int64N(int64(100 * time.Millisecond))))
 			begun := time.Now()
-			body, err := get(ctx, client, url+k.path, k.encoding)
+			body, err := get(ctx, client, url+k.path)
 			if err != nil {
 				return err
 			}
@@ -38,13 +38,10 @@ func scrape(ctx context.Context, url string, times int) error {
 	return nil
 }
 
-func get(ctx context.Context, client *http.Client, url, encoding string) ([]byte, error) {
+func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, err
-	}
-	if encoding != "" {
-		req.Header.Set("Accept-Encoding", encoding)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -130,7 +127,7 @@ func beside(ctx context.Context, n *sagaz.Node, name string, times int, load fun
 		}
 		took[words[0]] = append(took[words[0]], µs/1000)
 		size[words[0]] = words[2] + " bytes"
-		if words[0] == "plain" {
+		if words[0] == "scrape" {
 			size[words[0]] += ", " + words[3] + " series"
 		}
 	}
