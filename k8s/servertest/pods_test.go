@@ -27,7 +27,8 @@ func TestSagasGoOnWhilePodsComeAndGo(t *testing.T) {
 	u := newCustomer(t, w.controlPlane)
 	require.Eventually(t, u.isBusy, patience, lookAgain, "sagas run")
 	ok := t.Run("a roll-out replaces all nodes", func(t *testing.T) { w.rollOut(t, u) }) &&
-		t.Run("a machine is drained", func(t *testing.T) { w.drain(t, u) })
+		t.Run("a machine is drained", func(t *testing.T) { w.drain(t, u) }) &&
+		t.Run("the autoscaler goes from three to ten and back", func(t *testing.T) { w.scale(t, u) })
 	require.True(t, ok)
 	u.finish(t, w.store)
 }
@@ -76,6 +77,16 @@ func (w *world) drain(t *testing.T, u *customer) {
 	require.GreaterOrEqual(t, least(), int64(2), "two were available all the time")
 	w.kubectl(t, "uncordon", machine)
 	w.judge(t, u, since, len(machines[machine]))
+}
+
+// scale has the autoscaler add seven nodes and take them away. What they are said to use is made up: there are not cores enough here for ten.
+func (w *world) scale(t *testing.T, u *customer) {
+	since := len(w.kubelet.Ends())
+	least := w.least(t)
+	scales(t, w.controlPlane)
+	w.settle(t)
+	require.Equal(t, int64(3), least(), "three were available all the time")
+	w.judge(t, u, since, 7)
 }
 
 // evict returns the status of the answer.
