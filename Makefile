@@ -51,6 +51,10 @@ bench: setup ## measure what Sagaz costs beside its floor, on a throw-away Postg
 	$(WITHPG) go run ./bench/events
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && go run ./bench -store sqlite://$$dir/bench.db -sagas 4000 -live 20000 $(BENCHFLAGS)
 
+.PHONY: bench-list
+bench-list: setup ## measure the API's List over a million sagas, with every filter
+	$(WITHPG) go test ./persistence/postgres -run xxx -bench List -benchtime 1x
+
 # Flags of the comparison, e.g. `make bench-peers PEERSFLAGS="-engines sagaz,dbos-20 -rounds 1"`.
 PEERSFLAGS ?=
 

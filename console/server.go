@@ -118,7 +118,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{
 		MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
-		DisableCompression: true, // half of what a scrape takes, for 70 kB in as many seconds as lie between two
+		DisableCompression: true, // a third of what a scrape takes, to save 60 kB every 15 seconds or so
 	}))
 	if s.cfg.Pprof {
 		mux.Handle("GET /debug/pprof/", s.operators(http.HandlerFunc(pprof.Index)))
