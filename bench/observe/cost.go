@@ -70,17 +70,24 @@ func sit(ctx context.Context, f flags, pairs int, swapped bool) (had []pair, err
 	defer m.Close(ctx)
 	w := newWorkload(1, 1, 1)
 	var nodes [2]*sagaz.Node // off, on
-	for i, store := range stores {
-		observed := (i == 1) != swapped
-		n, failed := w.open(ctx, store, observed)
-		if failed != nil {
-			return nil, failed
+	defer func() {
+		for _, n := range nodes {
+			if n != nil {
+				err = errors.Join(err, n.Close(ctx))
+			}
 		}
-		defer func() { err = errors.Join(err, n.Close(ctx)) }()
-		if _, err := w.closed(ctx, n, f.sagas, f.live); err != nil { // connections, pools, tables
+	}()
+	for i, store := range stores {
+		which := i
+		if swapped {
+			which = 1 - i
+		}
+		if nodes[which], err = w.open(ctx, store, which == 1); err != nil {
 			return nil, err
 		}
-		nodes[map[bool]int{true: 1}[observed]] = n
+		if _, err := w.closed(ctx, nodes[which], f.sagas, f.live); err != nil { // connections, pools, tables
+			return nil, err
+		}
 	}
 	for i := range pairs {
 		var p pair
