@@ -96,10 +96,10 @@ func (s *Saga) answered(msg any, now time.Time) (a asked) {
 	}
 	st := s.state.Steps[i]
 	attempt := st.Attempts
-	a.command = &s.def.Plan.Steps[i].Command
 	if r.Compensation {
-		attempt, a.command = st.CompensationAttempts, s.def.Plan.Steps[i].Compensation
+		attempt = st.CompensationAttempts
 	}
+	a.command = s.def.Plan.Command(i, r.Compensation)
 	if a.command != nil && r.Attempt == attempt && st.DueAtUs != 0 {
 		a.took = a.command.Timeout - time.UnixMicro(st.DueAtUs).Sub(now)
 	}
@@ -175,10 +175,7 @@ func (s *Saga) stuckWith() (step, why string) {
 }
 
 func (s *Saga) countTimeout(m *telemetry.Metrics, step int, compensation bool) {
-	command := &s.def.Plan.Steps[step].Command
-	if compensation {
-		command = s.def.Plan.Steps[step].Compensation
-	}
+	command := s.def.Plan.Command(step, compensation)
 	m.StepAttempt(command.Participant, command.Action, compensation, telemetry.OutcomeTimeout, command.Timeout)
 }
 

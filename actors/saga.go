@@ -85,7 +85,7 @@ type Saga struct {
 	shown     persistence.Status
 	idleAt    time.Time
 	spans     map[string]*telemetry.Span // of the attempts in flight, by key; nil unless this node traces
-	asked     asked                      // by the attempt that the reply in flight settles
+	asked     asked                      // what the reply in flight answers
 	snapshots int                        // on their way
 	leaving   func()                     // told once the last snapshot is durable
 	release   bool                       // nothing is left to do: the shard may let go

@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"runtime/pprof"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/internal/meter"
+	"github.com/sagaz/sagaz/internal/testpg"
 )
 
 // turn is what a turn of one of the nodes took.
@@ -90,19 +90,14 @@ func sit(ctx context.Context, f flags, pairs int, swapped bool) (had []pair, err
 		}
 	}
 	for i := range pairs {
-		var p pair
+		var turns [2]turn // off, on
 		for j := range 2 {
-			observed := (i+j)%2 == 1 // off, on, on, off
-			if observed {
-				p.on, err = take(ctx, f, m, w, nodes[1])
-			} else {
-				p.off, err = take(ctx, f, m, w, nodes[0])
-			}
-			if err != nil {
+			which := (i + j) % 2 // off, on, on, off
+			if turns[which], err = take(ctx, f, m, w, nodes[which]); err != nil {
 				return nil, err
 			}
 		}
-		had = append(had, p)
+		had = append(had, pair{off: turns[0], on: turns[1]})
 	}
 	return had, nil
 }
@@ -142,12 +137,7 @@ func two(ctx context.Context, store string) (stores [2]string, err error) {
 		if _, err := db.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 			return stores, err
 		}
-		at, err := url.Parse(store)
-		if err != nil {
-			return stores, err
-		}
-		at.Path = "/" + name
-		stores[i] = at.String()
+		stores[i] = testpg.Database(store, name)
 		if err := sagaz.Migrate(ctx, stores[i]); err != nil {
 			return stores, err
 		}

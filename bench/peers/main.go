@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sagaz/sagaz/internal/testpg"
 )
 
 func main() {
@@ -153,10 +154,5 @@ func database(ctx context.Context, store, name string) (string, error) {
 	if _, err := db.Exec(ctx, "CHECKPOINT"); err != nil {
 		return "", err
 	}
-	u, err := url.Parse(store)
-	if err != nil {
-		return "", err
-	}
-	u.Path = "/" + name
-	return u.String(), nil
+	return testpg.Database(store, name), nil
 }

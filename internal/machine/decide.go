@@ -142,7 +142,7 @@ func (d *decider) rejected(i int, r Reply) {
 
 // failed handles an attempt that did not bring an answer: an error, or no reply in time.
 func (d *decider) failed(i int, undo bool, text string, after time.Duration) {
-	st, c := d.s.Steps[i], d.command(i, undo)
+	st, c := d.s.Steps[i], d.p.Command(i, undo)
 	kind, attempt := sagazpb.EventKind_EVENT_KIND_STEP_FAILED, int(st.Attempts)
 	patient := d.p.PastPivot(i) && !mutant.On("pivot-guessed") // the pivot and what is past it go on for ever
 	if undo {
@@ -169,7 +169,7 @@ func (d *decider) failed(i int, undo bool, text string, after time.Duration) {
 
 // deferred handles an answer which says that nobody took the command: backed off, not an attempt.
 func (d *decider) deferred(i int, undo bool, text string, absent bool) {
-	st, c := d.s.Steps[i], d.command(i, undo)
+	st, c := d.s.Steps[i], d.p.Command(i, undo)
 	kind := sagazpb.EventKind_EVENT_KIND_STEP_DEFERRED
 	if undo {
 		kind = sagazpb.EventKind_EVENT_KIND_COMPENSATION_DEFERRED
@@ -192,9 +192,9 @@ func (d *decider) tick() {
 		}
 		switch st.Status {
 		case stepRunning:
-			d.failed(i, false, fmt.Sprintf("no reply within %s", d.command(i, false).Timeout), 0)
+			d.failed(i, false, fmt.Sprintf("no reply within %s", d.p.Command(i, false).Timeout), 0)
 		case stepCompensating:
-			d.failed(i, true, fmt.Sprintf("no reply within %s", d.command(i, true).Timeout), 0)
+			d.failed(i, true, fmt.Sprintf("no reply within %s", d.p.Command(i, true).Timeout), 0)
 		case backingOff, compensationBackingOff:
 			again = append(again, i)
 		}
@@ -225,15 +225,8 @@ func (d *decider) turn(failedStep, reason string) {
 // send emits an event after which the step's command is on its way.
 func (d *decider) send(kind sagazpb.EventKind, i int, command []byte) {
 	undo := kind == sagazpb.EventKind_EVENT_KIND_COMPENSATION_STARTED || kind == sagazpb.EventKind_EVENT_KIND_COMPENSATION_RETRIED
-	due := d.now + d.command(i, undo).Timeout.Microseconds()
+	due := d.now + d.p.Command(i, undo).Timeout.Microseconds()
 	d.emit(&sagazpb.Event{Kind: kind, Step: uint32(i), Payload: command, DueAtUs: due})
-}
-
-func (d *decider) command(i int, undo bool) *plan.Command {
-	if undo {
-		return d.p.Steps[i].Compensation
-	}
-	return &d.p.Steps[i].Command
 }
 
 func (d *decider) forwardOnly(i int) bool { return d.p.PastPivot(i) && i != d.p.Pivot() }

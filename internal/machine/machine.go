@@ -101,10 +101,7 @@ func Resume(p *plan.Plan, s *sagazpb.SagaState, now time.Time) {
 		if st.DueAtUs != 0 {
 			st.DueAtUs = max(st.DueAtUs-behind, 1) // 0 would say that nothing is due
 		}
-		c := &p.Steps[i].Command
-		if undoing(st.Status) && p.Steps[i].Compensation != nil {
-			c = p.Steps[i].Compensation
-		}
+		c := p.Command(i, undoing(st.Status) && p.Steps[i].Compensation != nil)
 		longest := min(max(c.Timeout, c.MaxBackoff, MaxRetryAfter), maxWait)
 		if latest := now.Add(longest + longest/5).UnixMicro(); st.DueAtUs > latest {
 			st.DueAtUs = latest

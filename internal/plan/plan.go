@@ -82,6 +82,14 @@ func (p *Plan) Step(name string) (int, bool) {
 	return i, ok
 }
 
+// Command returns what step i asks, or what its compensation does; nil: it has none.
+func (p *Plan) Command(i int, compensation bool) *Command {
+	if compensation {
+		return p.Steps[i].Compensation
+	}
+	return &p.Steps[i].Command
+}
+
 // Ancestor says whether a is before b, directly or through others.
 func (p *Plan) Ancestor(a, b int) bool { return p.ancestors[b][a] }
 

@@ -55,9 +55,14 @@ func DSN(t testing.TB) string {
 	name := "t_" + strings.ToLower(rand.Text()[:16])
 	adminExec(t, admin, "CREATE DATABASE "+name)
 	t.Cleanup(func() { adminExec(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
-	u, err := url.Parse(admin)
+	return Database(admin, name)
+}
+
+// Database returns the DSN of another database on the same server.
+func Database(dsn, name string) string {
+	u, err := url.Parse(dsn)
 	if err != nil || u.Scheme == "" { // keyword=value form: the last one wins
-		return admin + " dbname=" + name
+		return dsn + " dbname=" + name
 	}
 	u.Path = "/" + name
 	return u.String()
