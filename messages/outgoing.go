@@ -29,7 +29,7 @@ type Backlog struct {
 	Publisher string
 	Lane      int
 	Messages  int
-	OldestAt  time.Time
+	OldestAt  time.Time // the earliest of when they were enqueued
 }
 
 // OutboxSize is what an outbox holds.

@@ -47,7 +47,7 @@ func TestTheBrokerIsDownUnderLoadAndANodeIsKilledMeanwhile(t *testing.T) {
 			f.settled(nodes...)
 			busy := nodes[0].oneShard()
 			of := func(lane string) string {
-				return fmt.Sprintf(`SELECT count(*) FROM sagaz.outbox WHERE lane %s %d`, lane, busy)
+				return fmt.Sprintf(`SELECT count(*) FROM sagaz.outbox_unsent WHERE lane %s %d`, lane, busy)
 			}
 			narrow, wide := f.loadOf(busy), f.load("--concurrency", "2")
 			narrow.more(10)
@@ -69,7 +69,7 @@ func TestTheBrokerIsDownUnderLoadAndANodeIsKilledMeanwhile(t *testing.T) {
 
 			narrow.more(10)
 			sagas := narrow.finish().Acknowledged + wide.finish().Acknowledged
-			f.eventually("the outbox is empty", func() bool { return f.count(`SELECT count(*) FROM sagaz.outbox`) == 0 })
+			f.eventually("the outbox is empty", func() bool { return f.count(`SELECT count(*) FROM sagaz.outbox_unsent`) == 0 })
 			held, bytes := seen.stop()
 			t.Logf("after %v %d events waited in one lane and %d in the others; a node held at most %d, in %d MiB", time.Since(began).Round(time.Second), waiting, elsewhere, held, bytes>>20)
 			require.Positive(t, held)

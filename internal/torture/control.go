@@ -256,7 +256,7 @@ func (c *control) settle(ctx context.Context, clients <-chan struct{}) (late []s
 			return err == nil && n == 0
 		}},
 		{"the outbox is empty", func() bool {
-			n, err := c.fleet.store.number(ctx, `SELECT count(*) FROM sagaz.outbox`)
+			n, err := c.fleet.store.number(ctx, `SELECT count(*) FROM sagaz.outbox_unsent`)
 			return err == nil && n == 0
 		}},
 		{"all events have arrived", func() bool { return c.arrived(ctx) }},

@@ -85,7 +85,10 @@ CREATE FUNCTION public.write_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 	INSERT INTO public.written SELECT nextval('public.moments'), saga_id, version, writer, data FROM fresh; RETURN NULL;
 END $$;
 CREATE FUNCTION public.announce() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-	INSERT INTO public.announced SELECT topic, data FROM fresh; RETURN NULL;
+	INSERT INTO public.announced SELECT topic, data FROM fresh WHERE pos % 65536 = 0; RETURN NULL; -- others were announced with their batch
+END $$;
+CREATE FUNCTION public.announce_batch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	INSERT INTO public.announced SELECT u.topic, u.data FROM fresh f, unnest(f.lanes, f.topics, f.data) u (lane, topic, data) WHERE u.lane IS NOT NULL; RETURN NULL;
 END $$;
 CREATE FUNCTION public.die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 	INSERT INTO public.died VALUES (nextval('public.moments'), NEW.id); RETURN NULL;
@@ -93,6 +96,7 @@ END $$;
 CREATE TRIGGER archive AFTER INSERT ON sagaz.sagas REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.begin_saga();
 CREATE TRIGGER archive AFTER INSERT ON sagaz.journal REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.write_row();
 CREATE TRIGGER archive AFTER INSERT ON sagaz.outbox REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.announce();
+CREATE TRIGGER archive AFTER INSERT ON sagaz.outbox_batches REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.announce_batch();
 CREATE TRIGGER archive AFTER UPDATE OF alive ON sagaz.members FOR EACH ROW WHEN (OLD.alive AND NOT NEW.alive) EXECUTE FUNCTION public.die();`
 
 // query runs fn on a connection of its own, outside the proxies.

@@ -67,5 +67,7 @@ func TestATrapWaitsForItsKind(t *testing.T) {
 	_, cut := w.tap().Up(append(talk(), said('S', "")...))
 	require.False(t, cut)
 	require.Equal(t, handlerKind, kindOf("commit;"))
+	require.Equal(t, relayKind, kindOf("DELETE FROM sagaz.outbox WHERE ctid = $1"))
+	require.Equal(t, relayKind, kindOf("DELETE FROM sagaz.outbox_batches WHERE pos = $1"))
 	require.Empty(t, kindOf("SELECT 1"))
 }

@@ -149,7 +149,8 @@ func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, e
 	var backlog []messages.Backlog
 	for key, rows := range s.outbox.lanes {
 		if lanes == nil || slices.Contains(lanes, key.lane) {
-			backlog = append(backlog, messages.Backlog{Publisher: key.publisher, Lane: key.lane, Messages: len(rows), OldestAt: rows[0].EnqueuedAt})
+			oldest := slices.MinFunc(rows, func(a, b messages.Outgoing) int { return a.EnqueuedAt.Compare(b.EnqueuedAt) })
+			backlog = append(backlog, messages.Backlog{Publisher: key.publisher, Lane: key.lane, Messages: len(rows), OldestAt: oldest.EnqueuedAt})
 		}
 	}
 	slices.SortFunc(backlog, func(a, b messages.Backlog) int {

@@ -32,7 +32,7 @@ func (s *Store) Checkpoint(ctx context.Context, sagas []persistence.Saga) error 
 	p.Queue(s.sql.fence, s.member.Load())
 	p.Queue(s.sql.snapshot, a.id, a.status, a.version, a.state, a.begun, a.asleep, a.wakeAt, a.updatedAt, a.endedAt, a.tags)
 	p.Queue(s.sql.trim, a.id, a.version)
-	if _, _, err := run(ctx, conn, &p, false, false); err != nil {
+	if err := conn.SendBatch(ctx, &p).Close(); err != nil {
 		if known := verdict(err); known != nil {
 			err = known
 		}

@@ -53,10 +53,11 @@ func (s *Store) JoinCluster(ctx context.Context, p persistence.Peer) (persistenc
 		return nil, persistence.ErrClosed
 	}
 	s.joined = append(s.joined, m)
-	s.member.Store(m.id)
+	s.entered(m.id)
 	// So that whoever takes over from us finds the sessions which hold our locks.
 	s.commits.rename(sessionName(m.id))
 	s.checkpoints.rename(sessionName(m.id))
+	s.outbox.Reset()
 	return m, nil
 }
 
@@ -242,8 +243,11 @@ func (m *clusterMember) Claim(ctx context.Context, shards []int) (claimed []int,
 	return claimed, err
 }
 
-// Release implements persistence.ClusterMembership.
+// Release implements persistence.ClusterMembership. The next owner finds what was not sent in the table outbox.
 func (m *clusterMember) Release(ctx context.Context, shards []int) error {
+	if err := m.store.unbatchLanes(ctx, shards); err != nil {
+		return fmt.Errorf("release shards: %w", err)
+	}
 	return m.exec(ctx, "release shards", m.store.sql.cluster.release, m.id, shards)
 }
 

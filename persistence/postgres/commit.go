@@ -37,12 +37,15 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 	if err != nil {
 		return nil, err
 	}
-	duplicates, err := s.commit(ctx, conn, b)
+	duplicates, err := s.write(ctx, conn, b)
 	if err != nil {
 		if known := verdict(err); known != nil {
 			err = known
 		}
-		if !settled(err) {
+		if settled(err) {
+			s.batches.setDoubt(0)
+		} else {
+			s.batches.setDoubt(int64(b.ID))
 			s.commits.drop()
 		}
 		return nil, fmt.Errorf("commit batch %d of %d starts and %d entries: %w", b.ID, len(b.Starts), len(b.Entries), err)
@@ -50,56 +53,94 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 	return duplicates, nil
 }
 
-func (s *Store) commit(ctx context.Context, conn *pgx.Conn, b *persistence.Batch) ([]int, error) {
+// write commits a batch and sees to its messages.
+func (s *Store) write(ctx context.Context, conn *pgx.Conn, b *persistence.Batch) ([]int, error) {
 	writer, batch := s.member.Load(), int64(b.ID)
-	inserted, positions, err := s.send(ctx, conn, b, writer, batch)
+	duplicates, wrote, err := s.commit(ctx, conn, b, writer, batch)
+	if err != nil {
+		return nil, err
+	}
+	if s.batches.doubted() != batch {
+		wrote.place(b.Outgoing)
+		if wrote.together != 0 {
+			s.batches.add(wrote.together, batch, b.Outgoing)
+		}
+		return duplicates, nil
+	}
+	// Which of the sendings wrote the messages, and where, nobody has heard: whoever sends them reads them.
+	if len(b.Outgoing) >= minBatched {
+		if err := s.unbatchNumbered(ctx, writer, batch); err != nil {
+			return nil, fmt.Errorf("it is committed: %v", err) //nolint:errorlint // no verdict on the batch
+		}
+	}
+	s.batches.setDoubt(0)
+	return duplicates, nil
+}
+
+func (s *Store) commit(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, writer, batch int64) ([]int, placed, error) {
+	inserted, wrote, err := s.send(ctx, conn, b, writer, batch)
 	if key, taken := takenKey(err); taken {
 		var ours bool
 		if ours, err = s.committedBefore(ctx, conn, writer, batch); err != nil {
-			return nil, err
+			return nil, placed{}, err
 		}
 		if !ours {
-			return nil, fmt.Errorf("%w: %s", persistence.ErrConflict, key)
+			return nil, placed{}, fmt.Errorf("%w: %s", persistence.ErrConflict, key)
 		}
-		inserted, positions = 0, nil
+		inserted, wrote = 0, placed{}
 	}
 	if errors.Is(verdict(err), persistence.ErrFenced) {
 		ours, look := s.committedInTime(ctx, conn, writer, batch)
 		if look != nil {
-			return nil, look
+			return nil, placed{}, look
 		}
 		if ours {
-			inserted, positions, err = 0, nil, nil
+			inserted, wrote, err = 0, placed{}, nil
 		}
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || inserted == len(b.Starts) {
+		return nil, wrote, err
 	}
-	if inserted == len(b.Starts) {
-		place(b.Outgoing, positions)
-		return nil, nil
-	}
-	return s.duplicates(ctx, conn, b, writer, batch)
+	duplicates, err := s.duplicates(ctx, conn, b, writer, batch)
+	return duplicates, wrote, err
 }
 
-// place tells the messages their positions, which came back in order. Where some were left out they are not told: whoever sends them reads them.
-func place(outgoing []persistence.Outgoing, positions []int64) {
-	if len(positions) != len(outgoing) {
-		return
-	}
-	for i, pos := range positions {
-		outgoing[i].Pos = pos
+// placed says where a commit's messages stand.
+type placed struct {
+	together int64   // the position of their batch; 0: they are rows
+	absent   []int32 // which of them, counted from 1, the batch lacks
+	rows     []int64 // their positions, in order
+}
+
+// place tells the messages their positions. Where some of the rows were left out they are not told: whoever sends them reads them.
+func (p placed) place(outgoing []persistence.Outgoing) {
+	switch {
+	case p.together != 0:
+		for i := range outgoing {
+			outgoing[i].Pos = p.together + 1 + int64(i)
+		}
+		for _, n := range p.absent {
+			outgoing[n-1].Pos = 0
+		}
+	case len(p.rows) == len(outgoing):
+		for i, pos := range p.rows {
+			outgoing[i].Pos = pos
+		}
 	}
 }
 
-// send returns how many starts were new, and the positions of the messages written.
-func (s *Store) send(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, writer, batch int64) (inserted int, positions []int64, err error) {
+// send returns how many starts were new, and where the messages are. The commit happens at the end of the pipeline, so that only an end without error says that
+// it succeeded.
+func (s *Store) send(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, writer, batch int64) (inserted int, wrote placed, err error) {
 	a := &s.args
 	var p pgx.Batch
 	p.Queue(s.sql.fence, writer)
 	if len(b.Starts) > 0 {
 		p.Queue(s.sql.start, a.id, a.shard, a.definition, a.definitionVersion, a.fingerprint, a.status, a.version, a.state,
-			a.begun, a.asleep, a.wakeAt, a.startedAt, a.updatedAt, a.endedAt, a.tags, writer, batch)
+			a.begun, a.asleep, a.wakeAt, a.startedAt, a.updatedAt, a.endedAt, a.tags, writer, batch).Exec(func(tag pgconn.CommandTag) error {
+			inserted = int(tag.RowsAffected())
+			return nil
+		})
 	}
 	if len(b.Entries) > 0 {
 		p.Queue(s.sql.append, a.entryID, a.entryVersion, a.data, writer, batch)
@@ -107,40 +148,19 @@ func (s *Store) send(ctx context.Context, conn *pgx.Conn, b *persistence.Batch, 
 	if len(b.Wakes) > 0 {
 		p.Queue(s.sql.wake, b.Wakes)
 	}
-	if o := &a.outgoing; len(b.Outgoing) > 0 {
-		p.Queue(s.sql.enqueue, o.lane, o.publisher, o.topic, o.at, o.data, o.start, writer, batch)
+	if o := &a.outgoing; s.batches.fits(len(b.Outgoing)) {
+		p.Queue(s.sql.enqueueBatch, o.lane, o.publisher, o.topic, o.at, o.data, o.start, writer, batch).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&wrote.together, &wrote.absent}, func() error { return nil })
+			return err
+		})
+	} else if len(b.Outgoing) > 0 {
+		p.Queue(s.sql.enqueue, o.lane, o.publisher, o.topic, o.at, o.data, o.start, writer, batch).Query(func(rows pgx.Rows) (err error) {
+			wrote.rows, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			return err
+		})
 	}
-	return run(ctx, conn, &p, len(b.Starts) > 0, len(b.Outgoing) > 0)
-}
-
-// run executes a pipeline and returns the number of rows of its second statement if there are starts, and what its last one returns if there are messages.
-// The commit happens at the end of the pipeline, so that only a Close without error says that it succeeded.
-func run(ctx context.Context, conn *pgx.Conn, p *pgx.Batch, starts, outgoing bool) (inserted int, positions []int64, err error) {
-	results := conn.SendBatch(ctx, p)
-	for i := range p.Len() {
-		var tag pgconn.CommandTag
-		if outgoing && i == p.Len()-1 {
-			positions, err = collect(results)
-		} else {
-			tag, err = results.Exec()
-		}
-		if err != nil {
-			_ = results.Close()
-			return 0, nil, err
-		}
-		if i == 1 && starts {
-			inserted = int(tag.RowsAffected())
-		}
-	}
-	return inserted, positions, results.Close()
-}
-
-func collect(results pgx.BatchResults) ([]int64, error) {
-	rows, err := results.Query()
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+	err = conn.SendBatch(ctx, &p).Close()
+	return inserted, wrote, err
 }
 
 // committedBefore says whether the batch was committed by an attempt whose outcome we did not learn: then all of its keys name it.

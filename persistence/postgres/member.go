@@ -57,7 +57,7 @@ func (s *Store) Join(ctx context.Context, as persistence.Member) (persistence.Me
 		return nil, persistence.ErrClosed
 	}
 	s.joined = append(s.joined, m)
-	s.member.Store(m.id)
+	s.entered(m.id)
 	go m.beat(beat)
 	return m, nil
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,23 +17,71 @@ const outboxConns = 3
 
 // Unsent implements persistence.Outbox.
 func (s *Store) Unsent(ctx context.Context, publisher string, marks []messages.Mark) ([]int, error) {
-	lanes, positions := columnsOf(marks)
-	rows, err := s.outbox.Query(ctx, s.sql.unsent, publisher, lanes, positions)
+	found, strays, err := s.unsentRows(ctx, publisher, marks)
+	if err == nil && len(strays) > 0 {
+		err = s.unbatchStrays(ctx, strays)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look into the outbox: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return nil, fmt.Errorf("look into the outbox: %w", err)
+	for _, lane := range s.batches.behind(publisher, marks) {
+		if !slices.Contains(found, lane) {
+			found = append(found, lane)
+		}
 	}
 	return found, nil
 }
 
+// unsentRows returns the lanes of which rows are found, and the batches that nobody knows.
+func (s *Store) unsentRows(ctx context.Context, publisher string, marks []messages.Mark) (lanes []int, strays []int64, err error) {
+	of, positions := columnsOf(marks)
+	open, last := s.batches.all()
+	rows, err := s.outbox.Query(ctx, s.sql.unsent, publisher, of, positions, s.member.Load(), last, open)
+	if err != nil {
+		return nil, nil, err
+	}
+	var lane *int
+	var stray *int64
+	_, err = pgx.ForEachRow(rows, []any{&lane, &stray}, func() error {
+		if lane != nil {
+			lanes = append(lanes, *lane)
+		} else {
+			strays = append(strays, *stray)
+		}
+		return nil
+	})
+	return lanes, strays, err
+}
+
 // ReadUnsent implements persistence.Outbox.
 func (s *Store) ReadUnsent(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) ([]messages.Outgoing, bool, error) {
-	page, more, err := s.readUnsent(ctx, publisher, after, limit, maxBytes)
+	err := s.unbatch(ctx, ofLane(publisher, after.Lane))
+	var page []messages.Outgoing
+	var more bool
+	if err == nil {
+		page, more, err = s.readRows(ctx, publisher, after, limit, maxBytes)
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("read lane %d of the outbox: %w", after.Lane, err)
+	}
+	return page, more, nil
+}
+
+// readRows reads a lane up to the first message that is in a batch, of a commit that came meanwhile: what stands behind it has to wait.
+func (s *Store) readRows(ctx context.Context, publisher string, after messages.Mark, limit, maxBytes int) (page []messages.Outgoing, more bool, err error) {
+	if err := s.settling.Acquire(ctx, share); err != nil {
+		return nil, false, err
+	}
+	defer s.settling.Release(share)
+	page, more, err = s.readUnsent(ctx, publisher, after, limit, maxBytes)
+	if err != nil {
+		return nil, false, err
+	}
+	lowest := s.batches.lowest(ofLane(publisher, after.Lane))
+	for n := range page {
+		if page[n].Pos > lowest {
+			return page[:n], true, nil
+		}
 	}
 	return page, more, nil
 }
@@ -73,22 +122,46 @@ func (s *Store) readUnsent(ctx context.Context, publisher string, after messages
 	return page, len(page) == limit, nil
 }
 
-// DeleteSent implements persistence.Outbox. It does not wait for the disk, and makes no commit of sagas wait behind it there: what a crash of the server
-// brings back is sent once more.
+// DeleteSent implements persistence.Outbox. What a crash of the server brings back is sent once more.
 func (s *Store) DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
-	lanes, positions := columnsOf(sent)
-	var p pgx.Batch // one implicit transaction
-	p.Queue(s.sql.unsynced)
-	p.Queue(s.sql.deleteSent, publisher, lanes, positions)
-	if err := s.outbox.SendBatch(ctx, &p).Close(); err != nil {
+	if err := s.deleteSent(ctx, publisher, sent); err != nil {
 		return fmt.Errorf("delete %d messages from the outbox: %w", len(sent), err)
 	}
 	return nil
 }
 
+func (s *Store) deleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
+	if err := s.settling.Acquire(ctx, share); err != nil {
+		return err
+	}
+	defer s.settling.Release(share)
+	batches, rows := s.batches.sent(publisher, sent)
+	if len(batches)+len(rows) == 0 {
+		return nil
+	}
+	err := s.settle(ctx, func(p *pgx.Batch) {
+		if len(rows) > 0 {
+			lanes, positions := columnsOf(rows)
+			p.Queue(s.sql.deleteSent, publisher, lanes, positions)
+		}
+		if len(batches) > 0 {
+			p.Queue(s.sql.deleteBatches, batches)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	s.batches.forget(batches)
+	return nil
+}
+
 // Bury implements persistence.Outbox.
 func (s *Store) Bury(ctx context.Context, publisher string, refused messages.Mark, reason string) error {
-	if _, err := s.outbox.Exec(ctx, s.sql.bury, publisher, refused.Lane, refused.Pos, reason); err != nil {
+	err := s.unbatch(ctx, at(refused.Pos))
+	if err == nil {
+		_, err = s.outbox.Exec(ctx, s.sql.bury, publisher, refused.Lane, refused.Pos, reason)
+	}
+	if err != nil {
 		return fmt.Errorf("move message %d of lane %d to the dead: %w", refused.Pos, refused.Lane, err)
 	}
 	return nil
@@ -101,10 +174,8 @@ func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, e
 		return nil, fmt.Errorf("count the outbox: %w", err)
 	}
 	backlog, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b messages.Backlog, err error) {
-		var oldest *time.Time // sent between the counting and the look at it
-		if err = row.Scan(&b.Publisher, &b.Lane, &b.Messages, &oldest); err == nil && oldest != nil {
-			b.OldestAt = oldest.UTC()
-		}
+		err = row.Scan(&b.Publisher, &b.Lane, &b.Messages, &b.OldestAt)
+		b.OldestAt = b.OldestAt.UTC()
 		return b, err
 	})
 	if err != nil {

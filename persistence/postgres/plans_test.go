@@ -22,9 +22,11 @@ func TestPlansLookUpKeys(t *testing.T) {
 	fill := `INSERT INTO sagaz.sagas (version, writer, batch, started_at, updated_at, shard, definition_version, status, begun, asleep, id, definition, fingerprint, state)
 			SELECT 5, 1, 1, now(), now(), i %% 256, 1, 1, true, false, 'saga-' || i, 'd', '\x01', '\x02' FROM generate_series(1, %[1]d) i;
 		INSERT INTO sagaz.journal (saga_id, version, writer, batch, data) SELECT 'saga-' || i, v, 1, 1, '\x01' FROM generate_series(1, %[1]d) i, generate_series(2, 4) v;
-		INSERT INTO sagaz.outbox (enqueued_at, lane, publisher, topic, data) SELECT now(), i %% 256, 'events', 't', '\x01' FROM generate_series(1, %[1]d) i;`
-	empty := `DELETE FROM sagaz.sagas; DELETE FROM sagaz.journal; DELETE FROM sagaz.outbox;`
-	const vacuum = "VACUUM ANALYZE sagaz.sagas, sagaz.journal, sagaz.outbox"
+		INSERT INTO sagaz.outbox (enqueued_at, lane, publisher, topic, data) SELECT now(), i %% 256, 'events', 't', '\x01' FROM generate_series(1, %[1]d) i;
+		INSERT INTO sagaz.outbox_batches (writer, batch, lanes, publishers, topics, enqueued_at, data)
+			SELECT 1, i, '{1}', '{events}', '{t}', '{now}', '{"\\x01"}' FROM generate_series(1, %[1]d) i;`
+	empty := `DELETE FROM sagaz.sagas; DELETE FROM sagaz.journal; DELETE FROM sagaz.outbox; DELETE FROM sagaz.outbox_batches;`
+	const vacuum = "VACUUM ANALYZE sagaz.sagas, sagaz.journal, sagaz.outbox, sagaz.outbox_batches"
 	admin, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, admin.Close(t.Context())) }()
@@ -58,22 +60,24 @@ func TestPlansLookUpKeys(t *testing.T) {
 			{"startedBy", s.sql.startedBy, s.commits.cfg, `'{a,b}', 1, 1`},
 			{"wake", s.sql.wake, s.commits.cfg, `'{a,b}'`},
 			{"deleteSent", s.sql.deleteSent, s.outbox.Config().ConnConfig, `'events', '{1,2}', '{1,2}'`},
-			{"unsent", s.sql.unsent, s.outbox.Config().ConnConfig, `'events', '{1,2}', '{1,2}'`},
+			{"unsent", s.sql.unsent, s.outbox.Config().ConnConfig, `'events', '{1,2}', '{1,2}', 1, 65536, '{65536}'`},
+			{"deleteBatches", s.sql.deleteBatches, s.outbox.Config().ConnConfig, `'{65536,131072}'`},
+			{"enqueueBatch", s.sql.enqueueBatch, s.commits.cfg, `'{1,2}', '{e,e}', '{t,t}', '{now,now}', '{x,x}', '{a,b}', 1, 1`},
 			{"load", s.sql.load, s.pool.Config().ConnConfig, `'a'`},
 			{"journal", s.sql.journal, s.pool.Config().ConnConfig, `'{a,b}', '{1,2}'`},
 		} {
 			plan := planOf(t, q.on, q.sql, q.args)
 			require.Empty(t, readsAll.FindString(plan), "%s, with tables %s:\n%s", q.name, state.what, plan)
 			for _, scan := range scans.FindAllStringSubmatch(plan, -1) {
-				require.Regexp(t, `^\s*(Index|Recheck) Cond: \(*(o\.)?(saga_id|id|lane)\b`, scan[1], "%s, with tables %s:\n%s", q.name, state.what, plan)
+				require.Regexp(t, `^\s*(Index|Recheck) Cond: \(*([ob]\.)?(saga_id|id|lane|pos)\b`, scan[1], "%s, with tables %s:\n%s", q.name, state.what, plan)
 			}
 		}
 	}
 }
 
 var (
-	readsAll = regexp.MustCompile(`Seq Scan on (sagas|journal|outbox)`)
-	scans    = regexp.MustCompile(`(?:Index|Index Only|Bitmap Heap) Scan .*on (?:sagas|journal|outbox).*\n(.*)`)
+	readsAll = regexp.MustCompile(`Seq Scan on (sagas|journal|outbox|outbox_batches)`)
+	scans    = regexp.MustCompile(`(?:Index|Index Only|Bitmap Heap) Scan .*on (?:sagas|journal|outbox|outbox_batches).*\n(.*)`)
 )
 
 // planOf is the plan that a connection keeps for a statement.

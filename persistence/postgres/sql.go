@@ -10,7 +10,7 @@ import "strings"
 // Their rows are never updated, so that what is found by key may be deleted by place (ctid).
 type statements struct {
 	fence, start, append, wake         string
-	enqueue, enqueueOne                string
+	enqueue, enqueueBatch, enqueueOne  string
 	startedBy, appendedBy, writtenBy   string
 	snapshot, trim                     string
 	insertOne, recover, journal, load  string
@@ -22,7 +22,8 @@ type statements struct {
 	ask, settle, actions               string
 	forgetActions, boundary            string
 	unsent, readUnsent, deleteSent     string
-	unsynced                           string
+	unsynced, deleteBatches            string
+	unbatch, unbatchNumbered           string
 	bury, backlog, outboxSize          string
 	dead, retryDead, discardDead       string
 	cluster                            clusterStatements
@@ -53,6 +54,14 @@ func newStatements(schema string) statements {
 			WHERE u.f = '' OR u.f IN (SELECT s.id FROM sagaz.sagas s
 				WHERE s.id = ANY($6::text[]) AND s.writer = $7 AND s.batch = $8 AND s.xmin = pg_current_xact_id()::xid)
 			RETURNING pos`),
+		// Nothing at all if every message is of a start that is not new. What is written as it came says how many of them stand in the batch, and where.
+		enqueueBatch: q(`INSERT INTO sagaz.outbox_batches (lanes, publishers, topics, enqueued_at, data, writer, batch)
+			SELECT w.lanes, $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $7::bigint, $8::bigint
+			FROM (SELECT ARRAY(SELECT CASE WHEN u.start = '' OR u.start IN (SELECT s.id FROM sagaz.sagas s
+					WHERE s.id = ANY($6::text[]) AND s.writer = $7 AND s.batch = $8 AND s.xmin = pg_current_xact_id()::xid) THEN u.lane END
+				FROM unnest($1::int[], $6::text[]) WITH ORDINALITY u (lane, start, n) ORDER BY u.n) OFFSET 0) w (lanes)
+			WHERE array_remove(w.lanes, NULL) <> '{}'
+			RETURNING pos, array_positions(lanes, NULL)`),
 		enqueueOne: q(`INSERT INTO sagaz.outbox (lane, publisher, topic, enqueued_at, data) VALUES ($1, $2, $3, $4, $5)`),
 		startedBy:  q(`SELECT id FROM sagaz.sagas WHERE id = ANY($1::text[]) AND writer = $2 AND batch = $3`),
 		appendedBy: q(`SELECT count(*) FROM unnest($1::text[], $2::bigint[]) u (id, version),
@@ -128,8 +137,11 @@ func newStatements(schema string) statements {
 		forgetActions: q(`DELETE FROM sagaz.audit WHERE id IN (SELECT id FROM sagaz.audit WHERE at < $1 ORDER BY id LIMIT $2)`),
 		boundary:      q(`SELECT s.started_at FROM sagaz.sagas s WHERE true`),
 
-		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
-			LATERAL (SELECT FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1) x`),
+		// One statement for both, for it runs every second on every member. A batch of ours up to the last one that we do not know is there again.
+		unsent: q(`SELECT u.lane, NULL::bigint FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
+				LATERAL (SELECT FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1) x
+			UNION ALL
+			SELECT NULL, b.pos FROM sagaz.outbox_batches b WHERE b.pos <= $5 AND b.writer = $4 AND b.pos <> ALL($6::bigint[])`),
 		// No row at all says that the member is dead, a row without a position that nothing is there.
 		readUnsent: q(`SELECT o.pos, o.topic, o.enqueued_at, o.data FROM (SELECT FROM sagaz.members WHERE id = $5 AND alive) m
 			LEFT JOIN LATERAL (SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
@@ -139,14 +151,16 @@ func newStatements(schema string) statements {
 		deleteSent: q(`DELETE FROM sagaz.outbox WHERE ctid = ANY(ARRAY(
 			SELECT x.ctid FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
 				LATERAL (SELECT o.ctid FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos OFFSET 0) x))`),
+		deleteBatches:   q(`DELETE FROM sagaz.outbox_batches WHERE pos = ANY($1::bigint[])`),
+		unbatch:         q(`SELECT sagaz.unbatch($1, $2)`),
+		unbatchNumbered: q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches WHERE writer = $1 AND batch = $2), $3)`),
 		bury: q(`WITH gone AS (DELETE FROM sagaz.outbox WHERE lane = $2 AND publisher = $1 AND pos = $3 RETURNING *)
 			INSERT INTO sagaz.outbox_dead (lane, publisher, topic, enqueued_at, data, error)
 			SELECT lane, publisher, topic, enqueued_at, data, $4 FROM gone`),
-		backlog: q(`SELECT o.publisher, o.lane, count(*), (SELECT f.enqueued_at FROM sagaz.outbox f
-				WHERE f.lane = o.lane AND f.publisher = o.publisher ORDER BY f.pos LIMIT 1)
-			FROM sagaz.outbox o WHERE $1::int[] IS NULL OR o.lane = ANY($1) GROUP BY o.publisher, o.lane ORDER BY o.publisher, o.lane`),
+		backlog: q(`SELECT publisher, lane, count(*), min(enqueued_at) FROM sagaz.outbox_unsent WHERE $1::int[] IS NULL OR lane = ANY($1)
+			GROUP BY publisher, lane ORDER BY publisher, lane`),
 		outboxSize: q(`SELECT count(*), min(enqueued_at), (SELECT count(*) FROM (SELECT FROM sagaz.outbox_dead LIMIT $1) d)
-			FROM (SELECT enqueued_at FROM sagaz.outbox LIMIT $1) o`),
+			FROM (SELECT enqueued_at FROM sagaz.outbox_unsent LIMIT $1) o`),
 		dead: q(`SELECT id, publisher, lane, topic, enqueued_at, failed_at, error, data FROM sagaz.outbox_dead
 			WHERE ($1::bigint = 0 OR id = $1) AND ($2::bigint = 0 OR id < $2) ORDER BY id DESC LIMIT $3`),
 		retryDead: q(`WITH again AS (DELETE FROM sagaz.outbox_dead WHERE id = ANY($1::bigint[]) RETURNING *)

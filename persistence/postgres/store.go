@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/sagaz/sagaz/persistence"
 )
@@ -43,6 +44,9 @@ type Store struct {
 	checkpoints link
 	args        commitArgs // of the one commit in flight, guarded by commits' lock
 	snapshots   commitArgs // likewise, by checkpoints' lock
+
+	batches  openBatches
+	settling *semaphore.Weighted // see unbatch
 
 	member  atomic.Int64 // 0 before Join: no row has this id, so that the fence refuses
 	mu      sync.Mutex
@@ -79,28 +83,43 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if err := checkSchema(ctx, conn, schema); err != nil {
 		return nil, err
 	}
-	s := &Store{schema: schema, sql: newStatements(schema), cfg: cfg}
+	s := &Store{schema: schema, sql: newStatements(schema), cfg: cfg, settling: semaphore.NewWeighted(whole)}
 	s.commits.cfg, s.checkpoints.cfg = writing(cfg, nestedLoop), writing(cfg, hashJoin)
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+schema+".shards").Scan(&s.shards); err != nil {
 		return nil, fmt.Errorf("count shards: %w", err)
 	}
-	if s.pool, err = newPool(ctx, dsn, byKey(cfg), opts.MaxConns); err != nil {
+	if s.pool, err = newPool(ctx, dsn, byKey(cfg), opts.MaxConns, nil); err != nil {
 		return nil, err
 	}
-	if s.outbox, err = newPool(ctx, dsn, s.commits.cfg, outboxConns); err != nil {
+	if s.outbox, err = newPool(ctx, dsn, s.commits.cfg, outboxConns, s.name); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// newPool makes a pool, which connects when it is asked for something.
-func newPool(ctx context.Context, dsn string, cfg *pgx.ConnConfig, conns int) (*pgxpool.Pool, error) {
+// entered says under which id rows are written from now on. The caller holds mu.
+func (s *Store) entered(member int64) {
+	s.member.Store(member)
+	s.batches.reset()
+}
+
+// name gives a session the name of the member that uses it.
+func (s *Store) name(_ context.Context, cfg *pgx.ConnConfig) error {
+	if id := s.member.Load(); id != 0 {
+		cfg.RuntimeParams["application_name"] = sessionName(id)
+	}
+	return nil
+}
+
+// newPool makes a pool, which connects when it is asked for something. prepare is called before that; nil: nothing is.
+func newPool(ctx context.Context, dsn string, cfg *pgx.ConnConfig, conns int, prepare func(context.Context, *pgx.ConnConfig) error) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
 	}
 	pc.ConnConfig = cfg.Copy()
+	pc.BeforeConnect = prepare
 	pc.MaxConns = int32(min(conns, 1000))
 	// A connection that is used once a second, as an idle node's is, need not be asked each time whether it is still there.
 	pc.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 2*time.Second }

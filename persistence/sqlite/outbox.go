@@ -150,7 +150,7 @@ func (s *Store) Bury(ctx context.Context, publisher string, refused messages.Mar
 
 // Backlog implements persistence.Outbox.
 func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, error) {
-	backlog, err := scanBacklog(s.read.QueryContext(ctx, `SELECT publisher, lane, count(*), min(pos), enqueued_at FROM outbox GROUP BY publisher, lane ORDER BY publisher, lane`))
+	backlog, err := scanBacklog(s.read.QueryContext(ctx, `SELECT publisher, lane, count(*), min(enqueued_at) FROM outbox GROUP BY publisher, lane ORDER BY publisher, lane`))
 	if err != nil {
 		return nil, fmt.Errorf("count the outbox: %w", err)
 	}
@@ -170,7 +170,6 @@ func (s *Store) Backlog(ctx context.Context, lanes []int) ([]messages.Backlog, e
 	return kept, nil
 }
 
-// scanBacklog reads groups whose bare column enqueued_at is that of the row with min(pos): so SQLite says.
 func scanBacklog(rows *sql.Rows, err error) (backlog []messages.Backlog, _ error) {
 	if err != nil {
 		return nil, err
@@ -178,8 +177,8 @@ func scanBacklog(rows *sql.Rows, err error) (backlog []messages.Backlog, _ error
 	defer rows.Close()
 	for rows.Next() {
 		var b messages.Backlog
-		var pos, at int64
-		if err := rows.Scan(&b.Publisher, &b.Lane, &b.Messages, &pos, &at); err != nil {
+		var at int64
+		if err := rows.Scan(&b.Publisher, &b.Lane, &b.Messages, &at); err != nil {
 			return nil, err
 		}
 		b.OldestAt = when(at)

@@ -1,0 +1,76 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The batches change in two ways: what is whole sent is deleted, and what has to be found by lane becomes rows. Who deletes or reads has a share of settling,
+// who makes rows has all of it: otherwise a message that is sent meanwhile would come back as a row, or a reader miss what moves behind its back.
+const (
+	share = 1
+	whole = outboxConns
+)
+
+// unbatch makes rows of the batches that hold a message of the selection unsent. After an error it is not known where they are; whoever asks again moves what
+// is left.
+func (s *Store) unbatch(ctx context.Context, which selection) error {
+	if !s.batches.any(which) {
+		return nil
+	}
+	if err := s.settling.Acquire(ctx, whole); err != nil {
+		return err
+	}
+	defer s.settling.Release(whole)
+	batches, sent := s.batches.move(which)
+	if len(batches) == 0 {
+		return nil
+	}
+	if _, err := s.outbox.Exec(ctx, s.sql.unbatch, batches, sent); err != nil {
+		return fmt.Errorf("make rows of %d batches of messages: %w", len(batches), err)
+	}
+	s.batches.forget(batches)
+	return nil
+}
+
+// unbatchNumbered makes rows of the batch of that number, if the member has written it, whether it is known here or not.
+func (s *Store) unbatchNumbered(ctx context.Context, writer, number int64) error {
+	if err := s.settling.Acquire(ctx, whole); err != nil {
+		return err
+	}
+	defer s.settling.Release(whole)
+	batches, sent := s.batches.moveNumbered(number)
+	if _, err := s.outbox.Exec(ctx, s.sql.unbatchNumbered, writer, number, sent); err != nil {
+		return fmt.Errorf("make rows of the messages of batch %d: %w", number, err)
+	}
+	s.batches.forget(batches)
+	return nil
+}
+
+// unbatchLanes makes rows of what the batches hold of these lanes, before somebody else reads them. A commit of unknown outcome may hold more.
+func (s *Store) unbatchLanes(ctx context.Context, lanes []int) error {
+	if number := s.batches.doubted(); number != 0 {
+		if err := s.unbatchNumbered(ctx, s.member.Load(), number); err != nil {
+			return err
+		}
+	}
+	return s.unbatch(ctx, ofLanes(lanes))
+}
+
+// unbatchStrays makes rows of batches that were deleted and are there again: a deletion does not wait for the disk, and the server crashed.
+func (s *Store) unbatchStrays(ctx context.Context, strays []int64) error {
+	if _, err := s.outbox.Exec(ctx, s.sql.unbatch, strays, []int64{}); err != nil {
+		return fmt.Errorf("make rows of %d batches of messages that came back: %w", len(strays), err)
+	}
+	return nil
+}
+
+// settle runs statements as one transaction that does not wait for the disk, and makes no commit of sagas wait behind it there.
+func (s *Store) settle(ctx context.Context, queue func(p *pgx.Batch)) error {
+	var p pgx.Batch // one implicit transaction
+	p.Queue(s.sql.unsynced)
+	queue(&p)
+	return s.outbox.SendBatch(ctx, &p).Close()
+}
