@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -35,6 +36,24 @@ func (h Headers) Encode(m *message.Message, set func(key, value string)) {
 			name = h.header(key)
 		}
 		set(name, value)
+	}
+}
+
+// EncodeEvent hands the headers of e's message to set.
+func (h Headers) EncodeEvent(e *Event, set func(key, value string)) {
+	for key, value := range e.Extensions {
+		set(h.header(key), value)
+	}
+	common := h.common()
+	set(uuidHeader, e.ID)
+	set(common[AttrSpecVersion], SpecVersion)
+	if !e.Time.IsZero() {
+		set(common[AttrTime], e.Time.UTC().Format(time.RFC3339Nano))
+	}
+	for _, f := range e.texts() {
+		if *f.value != "" || f.name == AttrID {
+			set(common[f.name], *f.value)
+		}
 	}
 }
 

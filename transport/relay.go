@@ -38,6 +38,12 @@ type SideBySide interface {
 	SideBySide()
 }
 
+// EventPublisher is a Publisher that takes events as they are. A Relay gives it these, and makes no message of each first. What holds of Publish holds of it.
+type EventPublisher interface {
+	Publisher
+	PublishEvents(topic string, events []Event) error
+}
+
 // RelayOptions tune a Relay. The zero value works.
 type RelayOptions struct {
 	// Name is the publisher's in the outbox; empty is the node's own.

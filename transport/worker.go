@@ -56,13 +56,18 @@ func give(pub Publisher, topic string, run []messages.Outgoing) (err error) {
 			err = fmt.Errorf("the publisher panicked: %v", v)
 		}
 	}()
-	list := make([]*message.Message, len(run))
+	events := make([]Event, len(run))
 	for i := range run {
-		e, err := Decode(topic, run[i].Data)
-		if err != nil {
+		if events[i], err = Decode(topic, run[i].Data); err != nil {
 			return Refuse(err)
 		}
-		list[i] = e.Message()
+	}
+	if direct, ok := pub.(EventPublisher); ok {
+		return direct.PublishEvents(topic, events)
+	}
+	list := make([]*message.Message, len(events))
+	for i := range events {
+		list[i] = events[i].Message()
 	}
 	return pub.Publish(topic, list...)
 }

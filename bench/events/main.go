@@ -107,6 +107,9 @@ type nowhere struct{}
 
 func (nowhere) Publish(string, ...*message.Message) error { return nil }
 
+// PublishEvents implements transport.EventPublisher.
+func (nowhere) PublishEvents(string, []transport.Event) error { return nil }
+
 // SideBySide implements transport.SideBySide.
 func (nowhere) SideBySide() {}
 
@@ -115,6 +118,12 @@ type slow struct{ transport.Publisher }
 
 // SideBySide implements transport.SideBySide, as NATS' publisher behind it does.
 func (slow) SideBySide() {}
+
+// PublishEvents implements transport.EventPublisher, as NATS' publisher does.
+func (s slow) PublishEvents(topic string, events []transport.Event) error {
+	time.Sleep(5 * time.Millisecond)
+	return s.Publisher.(transport.EventPublisher).PublishEvents(topic, events)
+}
 
 func (s slow) Publish(topic string, list ...*message.Message) error {
 	time.Sleep(5 * time.Millisecond)

@@ -13,38 +13,45 @@ import (
 // headers follow the NATS binding of CloudEvents.
 var headers = transport.Headers{Prefix: "ce-", ContentType: "content-type"}
 
-// encoder turns messages into those of NATS, one after another in the same memory.
+// encoder makes messages of NATS, one after another in the same memory. What it returns is good until the next one.
 type encoder struct {
 	msg    natsgo.Msg
 	values []string
+	id     string
+	bad    error
 }
 
-// encode returns a message that is good until the next call.
-func (e *encoder) encode(topic string, m *message.Message) (*natsgo.Msg, error) {
-	size := len(m.Metadata) + 3 // its ids
+// message encodes a Watermill message.
+func (e *encoder) message(topic string, m *message.Message) (*natsgo.Msg, error) {
+	e.begin(topic, m.UUID, m.Payload)
+	headers.Encode(m, e.set)
+	return &e.msg, e.bad
+}
+
+// event encodes an event, as message does its message.
+func (e *encoder) event(topic string, event *transport.Event) (*natsgo.Msg, error) {
+	e.begin(topic, event.ID, event.Data)
+	headers.EncodeEvent(event, e.set)
+	return &e.msg, e.bad
+}
+
+func (e *encoder) begin(topic, id string, data []byte) {
 	if e.msg.Header == nil {
-		e.msg.Header = make(natsgo.Header, size)
-	}
-	if cap(e.values) < size {
-		e.values = make([]string, 0, size)
+		e.msg.Header = natsgo.Header{}
 	}
 	clear(e.msg.Header)
-	e.values = e.values[:0]
-	set := func(key, value string) {
-		n := len(e.values)
-		e.values = append(e.values, value)
-		e.msg.Header[key] = e.values[n : n+1 : n+1] // Set would change the case of the key
+	e.msg.Subject, e.msg.Data = topic, data
+	e.values, e.id, e.bad = e.values[:0], id, nil
+	e.set(natsgo.MsgIdHdr, id) // what comes twice within the stream's duplicate window is stored once
+}
+
+func (e *encoder) set(key, value string) {
+	if strings.ContainsAny(key, "\r\n") || strings.ContainsAny(value, "\r\n") { // it would end the header and begin another
+		e.bad = transport.Refuse(fmt.Errorf("header %q of message %q holds a line break", key, e.id))
 	}
-	set(natsgo.MsgIdHdr, m.UUID) // what comes twice within the stream's duplicate window is stored once
-	var bad error
-	headers.Encode(m, func(key, value string) {
-		if strings.ContainsAny(key, "\r\n") || strings.ContainsAny(value, "\r\n") { // it would end the header and begin another
-			bad = transport.Refuse(fmt.Errorf("header %q of message %s holds a line break", key, m.UUID))
-		}
-		set(key, value)
-	})
-	e.msg.Subject, e.msg.Data = topic, m.Payload
-	return &e.msg, bad
+	n := len(e.values)
+	e.values = append(e.values, value)
+	e.msg.Header[key] = e.values[n : n+1 : n+1] // Set would change the case of the key
 }
 
 // decode is its inverse. There is no message of NATS that it does not take.

@@ -20,11 +20,25 @@ type publisher struct {
 
 // Publish implements message.Publisher.
 func (p *publisher) Publish(topic string, messages ...*message.Message) error {
+	var e encoder
+	return p.publish(topic, rounds(len(messages), func(n int) string { return messages[n].Metadata.Get(transport.AttrPartitionKey) }),
+		func(n int) (*natsgo.Msg, error) { return e.message(topic, messages[n]) })
+}
+
+// PublishEvents implements transport.EventPublisher.
+func (p *publisher) PublishEvents(topic string, events []transport.Event) error {
+	var e encoder
+	return p.publish(topic, rounds(len(events), func(n int) string { return events[n].PartitionKey }),
+		func(n int) (*natsgo.Msg, error) { return e.event(topic, &events[n]) })
+}
+
+// publish sends what encode makes of each number in the rounds.
+func (p *publisher) publish(topic string, rounds [][]int, encode func(n int) (*natsgo.Msg, error)) error {
 	if _, err := p.streams.ensure(topic); err != nil {
 		return err
 	}
-	for _, round := range rounds(messages) {
-		if err := p.send(topic, round); err != nil {
+	for _, round := range rounds {
+		if err := p.send(round, encode); err != nil {
 			return p.failed(topic, err)
 		}
 	}
@@ -32,28 +46,27 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 }
 
 // rounds puts the nth message of every partition key into the nth round. Messages without a key count as having one in common.
-func rounds(messages []*message.Message) (rounds [][]*message.Message) {
-	next := make(map[string]int, len(messages)) // round of a key
-	for _, m := range messages {
-		key := m.Metadata.Get(transport.AttrPartitionKey)
-		n := next[key]
-		if n == len(rounds) {
+func rounds(messages int, key func(n int) string) (rounds [][]int) {
+	next := make(map[string]int, messages) // round of a key
+	for n := range messages {
+		key := key(n)
+		r := next[key]
+		if r == len(rounds) {
 			rounds = append(rounds, nil)
 		}
-		rounds[n] = append(rounds[n], m)
-		next[key]++
+		rounds[r] = append(rounds[r], n)
+		next[key] = r + 1
 	}
 	return rounds
 }
 
 // send sends one round and waits for what becomes of each message. It returns the error of the first that failed.
-func (p *publisher) send(topic string, messages []*message.Message) error {
-	r := p.acks.open(len(messages))
+func (p *publisher) send(round []int, encode func(n int) (*natsgo.Msg, error)) error {
+	r := p.acks.open(len(round))
 	var unsent error
-	var e encoder
-	for n, m := range messages {
-		if unsent = p.start(topic, m, r.reply(n), &e); unsent != nil {
-			p.acks.only(r, n)
+	for i, n := range round {
+		if unsent = p.start(encode, n, r.reply(i)); unsent != nil {
+			p.acks.only(r, i)
 			break
 		}
 	}
@@ -63,8 +76,8 @@ func (p *publisher) send(topic string, messages []*message.Message) error {
 	return unsent
 }
 
-func (p *publisher) start(topic string, m *message.Message, reply string, e *encoder) error {
-	msg, err := e.encode(topic, m)
+func (p *publisher) start(encode func(n int) (*natsgo.Msg, error), n int, reply string) error {
+	msg, err := encode(n)
 	if err != nil {
 		return err
 	}
