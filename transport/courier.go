@@ -134,8 +134,9 @@ type Sent struct {
 
 // Published reports the outcome of a Publish.
 func (c *Courier) Published(step Step, now time.Time, err error) []Sent {
-	var sent []Sent
-	for _, e := range step.lane.sent(now, err) {
+	entries := step.lane.sent(now, err)
+	sent := make([]Sent, 0, len(entries))
+	for _, e := range entries {
 		sent = append(sent, Sent{e.Outgoing, e.offered})
 		c.sent = append(c.sent, messages.Mark{Lane: e.Lane, Pos: e.Pos})
 	}

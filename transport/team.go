@@ -140,7 +140,7 @@ func (r *Relay) publish(team []*worker) []*worker {
 	if team[0].step.Fresh {
 		path = telemetry.PathOptimistic
 	}
-	var sent []Sent
+	sent := make([]Sent, 0, len(run))
 	r.mu.Lock()
 	for _, w := range team {
 		w.since = time.Time{}
