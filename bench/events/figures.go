@@ -26,8 +26,8 @@ func (f figures) pgCPU() float64 { return float64(f.used.PGCPU.Microseconds()) /
 func (f figures) wal() float64   { return float64(f.used.WAL) / float64(f.sagas) }
 
 // throughput runs sagas as fast as they go.
-func throughput(ctx context.Context, store string, m *meter.Meter, pub transport.Publisher, sagas, concurrency int, events sagaz.Events) (figures, error) {
-	node, err := open(ctx, store, pub, events)
+func throughput(ctx context.Context, w *workload, m *meter.Meter, pub transport.Publisher, sagas, concurrency int, events sagaz.Events) (figures, error) {
+	node, err := w.open(ctx, pub, events)
 	if err != nil {
 		return figures{}, err
 	}

@@ -19,12 +19,12 @@ type halfLoad struct {
 }
 
 // latency starts sagas at a steady rate and measures from commit to confirmation. What comes in the first second, while connections and buffers are made, is not counted.
-func latency(ctx context.Context, store string, pub transport.Publisher, half halfLoad) error {
+func latency(ctx context.Context, w *workload, pub transport.Publisher, half halfLoad) error {
 	const warm = time.Second
 	var mu sync.Mutex
 	var took []time.Duration
 	counted := time.Now().Add(warm)
-	node, err := open(ctx, store, pub, sagaz.Events{OnSent: func(m transport.Sent, at time.Time) {
+	node, err := w.open(ctx, pub, sagaz.Events{OnSent: func(m transport.Sent, at time.Time) {
 		if m.Offered.After(counted) {
 			mu.Lock()
 			took = append(took, at.Sub(m.Offered))

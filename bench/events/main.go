@@ -1,4 +1,4 @@
-// Command events measures what events cost, and how fast they arrive: sagas of three no-op steps without events, with events that are stored and not sent, with a
+// Command events measures what events cost, and how fast they arrive: sagas of three steps, which do nothing or (-effects) store something, without events, with events that are stored and not sent, with a
 // broker that takes them at once, with an embedded NATS server, and with one that takes 5 ms for each call, all in one run; then commit to confirmation at half of
 // that load, how fast the relay empties a full outbox, and what NATS costs by itself.
 package main
@@ -12,15 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/sagaz/sagaz"
 	"github.com/sagaz/sagaz/internal/meter"
-	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/transport"
 	"github.com/sagaz/sagaz/transport/brokers"
 )
@@ -30,21 +27,24 @@ func main() {
 	sagas := flag.Int("sagas", 20_000, "sagas of a measurement")
 	concurrency := flag.Int("concurrency", 256, "how many at once")
 	rounds := flag.Int("rounds", 3, "how often the modes take turns; 0: only half load is measured, if -rate says what it is, or only the relay")
+	effects := flag.Bool("effects", false, "each step stores something, in a transaction behind the inbox, in the same Postgres")
 	steady := flag.Duration("steady", 10*time.Second, "how long sagas run at half load; a second before it is not counted")
 	rate := flag.Float64("rate", 0, "sagas/s that count as half load; 0: half of what the rounds with NATS reached")
 	profiles := flag.String("profiles", "", "write CPU profiles of the measurements into this directory, of the last round's each")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
-	if err := run(context.Background(), *store, *sagas, *concurrency, *rounds, halfLoad{*steady, *rate}, *profiles); err != nil {
+	if err := run(context.Background(), *store, *effects, *sagas, *concurrency, *rounds, halfLoad{*steady, *rate}, *profiles); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, store string, sagas, concurrency, rounds int, half halfLoad, profiles string) error {
-	if err := sagaz.Migrate(ctx, store); err != nil {
+func run(ctx context.Context, store string, effects bool, sagas, concurrency, rounds int, half halfLoad, profiles string) error {
+	w, err := newWorkload(ctx, store, effects)
+	if err != nil {
 		return err
 	}
+	defer w.close()
 	b, err := brokers.Open(ctx, brokers.Embedded, transport.Options{})
 	if err != nil {
 		return err
@@ -67,10 +67,10 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, half
 			if err != nil {
 				return err
 			}
-			f, err := throughput(ctx, store, m, mode.pub, sagas, concurrency, sagaz.Events{Store: mode.keep})
+			f, err := throughput(ctx, w, m, mode.pub, sagas, concurrency, sagaz.Events{Store: mode.keep})
 			stop()
 			if err == nil && mode.keep {
-				_, err = empty(ctx, store, nowhere{}, 2*sagas)
+				_, err = empty(ctx, w, nowhere{}, 2*sagas)
 			}
 			if err != nil {
 				return err
@@ -79,10 +79,10 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, half
 		}
 	}
 	if rounds == 0 && half.rate > 0 {
-		return latency(ctx, store, b.Publisher, half)
+		return latency(ctx, w, b.Publisher, half)
 	}
 	if rounds == 0 {
-		return drain(ctx, store, b.Publisher, sagas, concurrency, profiles)
+		return drain(ctx, w, b.Publisher, sagas, concurrency, profiles)
 	}
 	off := median(best["off"], figures.perSecond)
 	for _, mode := range modes {
@@ -93,10 +93,10 @@ func run(ctx context.Context, store string, sagas, concurrency, rounds int, half
 	if half.rate == 0 {
 		half.rate = median(best["nats"], figures.perSecond) / 2
 	}
-	if err := latency(ctx, store, b.Publisher, half); err != nil {
+	if err := latency(ctx, w, b.Publisher, half); err != nil {
 		return err
 	}
-	if err := drain(ctx, store, b.Publisher, sagas, concurrency, profiles); err != nil {
+	if err := drain(ctx, w, b.Publisher, sagas, concurrency, profiles); err != nil {
 		return err
 	}
 	return floor(b.Publisher, sagas)
@@ -128,53 +128,6 @@ func (s slow) PublishEvents(topic string, events []transport.Event) error {
 func (s slow) Publish(topic string, list ...*message.Message) error {
 	time.Sleep(5 * time.Millisecond)
 	return s.Publisher.Publish(topic, list...)
-}
-
-type nothing struct{}
-
-var noop = messages.NewCommand[nothing, nothing]("noop.do")
-
-var three = sagaz.Define("bench.events", func(s *sagaz.Builder[nothing, messages.None]) {
-	pass := func(nothing, sagaz.Results) nothing { return nothing{} }
-	a := sagaz.Step(s, "a", noop, pass)
-	b := sagaz.Step(s, "b", noop, pass, sagaz.After(a))
-	sagaz.Step(s, "c", noop, pass, sagaz.After(b))
-})
-
-func open(ctx context.Context, store string, pub transport.Publisher, events sagaz.Events) (*sagaz.Node, error) {
-	p := sagaz.NewParticipant("noop", sagaz.QueueLimit(4096))
-	sagaz.Handle(p, noop, func(context.Context, sagaz.Delivery[nothing]) (nothing, error) { return nothing{}, nil })
-	return sagaz.Open(ctx, sagaz.Config{Store: store, Sagas: []sagaz.AnyDefinition{three}, Participants: []*sagaz.Participant{p}, Publisher: pub, Events: events})
-}
-
-func load(ctx context.Context, node *sagaz.Node, sagas, concurrency int, pace func(i int)) error {
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
-	prefix := fmt.Sprint(time.Now().UnixNano(), "-")
-	for range concurrency {
-		wg.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= sagas {
-					return
-				}
-				pace(i)
-				h, err := three.Start(ctx, node, fmt.Sprint(prefix, i), nothing{})
-				if err == nil {
-					_, err = h.Wait(ctx)
-				}
-				if err != nil {
-					failed.Store(&err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // profiling writes a CPU profile into a directory until stop is called. No directory: it does nothing.

@@ -11,8 +11,8 @@ import (
 )
 
 // drain fills the outbox while nobody sends, and then measures how fast it is emptied.
-func drain(ctx context.Context, store string, pub transport.Publisher, sagas, concurrency int, profiles string) error {
-	node, err := open(ctx, store, nil, sagaz.Events{Store: true})
+func drain(ctx context.Context, w *workload, pub transport.Publisher, sagas, concurrency int, profiles string) error {
+	node, err := w.open(ctx, nil, sagaz.Events{Store: true})
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 		return err
 	}
 	defer stop()
-	took, err := empty(ctx, store, pub, 2*sagas)
+	took, err := empty(ctx, w, pub, 2*sagas)
 	if err != nil {
 		return err
 	}
@@ -33,8 +33,8 @@ func drain(ctx context.Context, store string, pub transport.Publisher, sagas, co
 }
 
 // empty opens a node over a full outbox and returns how long it takes to send so many events.
-func empty(ctx context.Context, store string, pub transport.Publisher, events int) (time.Duration, error) {
-	node, err := open(ctx, store, pub, sagaz.Events{})
+func empty(ctx context.Context, w *workload, pub transport.Publisher, events int) (time.Duration, error) {
+	node, err := w.open(ctx, pub, sagaz.Events{})
 	if err != nil {
 		return 0, err
 	}

@@ -46,12 +46,17 @@ func (e *encoder) begin(topic, id string, data []byte) {
 }
 
 func (e *encoder) set(key, value string) {
-	if strings.ContainsAny(key, "\r\n") || strings.ContainsAny(value, "\r\n") { // it would end the header and begin another
+	if breaks(key) || breaks(value) { // it would end the header and begin another
 		e.bad = transport.Refuse(fmt.Errorf("header %q of message %q holds a line break", key, e.id))
 	}
 	n := len(e.values)
 	e.values = append(e.values, value)
 	e.msg.Header[key] = e.values[n : n+1 : n+1] // Set would change the case of the key
+}
+
+// breaks says whether a text holds a line break. Two looks for a byte take a fifth of one strings.ContainsAny.
+func breaks(text string) bool {
+	return strings.IndexByte(text, '\r') >= 0 || strings.IndexByte(text, '\n') >= 0
 }
 
 // decode is its inverse. There is no message of NATS that it does not take.
