@@ -1,6 +1,6 @@
-// Command events measures what events cost, and how fast they arrive: sagas of three steps, which do nothing or (-effects) store something, without events, with events that are stored and not sent, with a
-// broker that takes them at once, with an embedded NATS server, and with one that takes 5 ms for each call, all in one run; then commit to confirmation at half of
-// that load, how fast the relay empties a full outbox, and what NATS costs by itself.
+// Command events measures what events cost, and how fast they arrive: sagas of three steps, which do nothing or (-effects) store something, without events, with
+// events that are stored and not sent, with a broker that takes them at once, with an embedded NATS server, and with one that takes 5 ms for each call, all in
+// one run; then commit to confirmation at half of that load, how fast the relay empties a full outbox, and what NATS costs by itself.
 package main
 
 import (

@@ -122,7 +122,8 @@ func (s *Store) readUnsent(ctx context.Context, publisher string, after messages
 	return page, len(page) == limit, nil
 }
 
-// DeleteSent implements persistence.Outbox. What a crash of the server brings back is sent once more.
+// DeleteSent implements persistence.Outbox. It does not wait for the disk, and makes no commit of sagas wait behind it there: what a crash of the server
+// brings back is sent once more.
 func (s *Store) DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
 	if err := s.deleteSent(ctx, publisher, sent); err != nil {
 		return fmt.Errorf("delete %d messages from the outbox: %w", len(sent), err)
@@ -139,16 +140,16 @@ func (s *Store) deleteSent(ctx context.Context, publisher string, sent []message
 	if len(batches)+len(rows) == 0 {
 		return nil
 	}
-	err := s.settle(ctx, func(p *pgx.Batch) {
-		if len(rows) > 0 {
-			lanes, positions := columnsOf(rows)
-			p.Queue(s.sql.deleteSent, publisher, lanes, positions)
-		}
-		if len(batches) > 0 {
-			p.Queue(s.sql.deleteBatches, batches)
-		}
-	})
-	if err != nil {
+	var p pgx.Batch // one implicit transaction
+	p.Queue(s.sql.unsynced)
+	if len(rows) > 0 {
+		lanes, positions := columnsOf(rows)
+		p.Queue(s.sql.deleteSent, publisher, lanes, positions)
+	}
+	if len(batches) > 0 {
+		p.Queue(s.sql.deleteBatches, batches)
+	}
+	if err := s.outbox.SendBatch(ctx, &p).Close(); err != nil {
 		return err
 	}
 	s.batches.forget(batches)

@@ -83,7 +83,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if err := checkSchema(ctx, conn, schema); err != nil {
 		return nil, err
 	}
-	s := &Store{schema: schema, sql: newStatements(schema), cfg: cfg, settling: semaphore.NewWeighted(whole)}
+	s := &Store{schema: schema, sql: newStatements(schema), cfg: cfg, settling: semaphore.NewWeighted(shares)}
 	s.commits.cfg, s.checkpoints.cfg = writing(cfg, nestedLoop), writing(cfg, hashJoin)
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM "+schema+".shards").Scan(&s.shards); err != nil {
 		return nil, fmt.Errorf("count shards: %w", err)

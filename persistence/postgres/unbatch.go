@@ -3,15 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// The batches change in two ways: what is whole sent is deleted, and what has to be found by lane becomes rows. Who deletes or reads has a share of settling,
-// who makes rows has all of it: otherwise a message that is sent meanwhile would come back as a row, or a reader miss what moves behind its back.
+// Batches change in two ways: those that are sent are deleted, and what has to be found by lane becomes rows. Who deletes or reads has a share of settling, who
+// makes rows has all of them: otherwise a message that is sent meanwhile would come back as a row, or a reader miss what moves behind its back.
 const (
-	share = 1
-	whole = outboxConns
+	share  = 1
+	shares = outboxConns
 )
 
 // unbatch makes rows of the batches that hold a message of the selection unsent. After an error it is not known where they are; whoever asks again moves what
@@ -20,10 +18,10 @@ func (s *Store) unbatch(ctx context.Context, which selection) error {
 	if !s.batches.any(which) {
 		return nil
 	}
-	if err := s.settling.Acquire(ctx, whole); err != nil {
+	if err := s.settling.Acquire(ctx, shares); err != nil {
 		return err
 	}
-	defer s.settling.Release(whole)
+	defer s.settling.Release(shares)
 	batches, sent := s.batches.move(which)
 	if len(batches) == 0 {
 		return nil
@@ -37,10 +35,10 @@ func (s *Store) unbatch(ctx context.Context, which selection) error {
 
 // unbatchNumbered makes rows of the batch of that number, if the member has written it, whether it is known here or not.
 func (s *Store) unbatchNumbered(ctx context.Context, writer, number int64) error {
-	if err := s.settling.Acquire(ctx, whole); err != nil {
+	if err := s.settling.Acquire(ctx, shares); err != nil {
 		return err
 	}
-	defer s.settling.Release(whole)
+	defer s.settling.Release(shares)
 	batches, sent := s.batches.moveNumbered(number)
 	if _, err := s.outbox.Exec(ctx, s.sql.unbatchNumbered, writer, number, sent); err != nil {
 		return fmt.Errorf("make rows of the messages of batch %d: %w", number, err)
@@ -65,12 +63,4 @@ func (s *Store) unbatchStrays(ctx context.Context, strays []int64) error {
 		return fmt.Errorf("make rows of %d batches of messages that came back: %w", len(strays), err)
 	}
 	return nil
-}
-
-// settle runs statements as one transaction that does not wait for the disk, and makes no commit of sagas wait behind it there.
-func (s *Store) settle(ctx context.Context, queue func(p *pgx.Batch)) error {
-	var p pgx.Batch // one implicit transaction
-	p.Queue(s.sql.unsynced)
-	queue(&p)
-	return s.outbox.SendBatch(ctx, &p).Close()
 }
