@@ -28,7 +28,7 @@ var marks = []struct {
 	{"insert into sagaz.journal", commitKind},
 	{"insert into sagaz.sagas", commitKind},
 	{"update sagaz.sagas s set status", checkpointKind},
-	{"delete from sagaz.outbox where", relayKind},
+	{"delete from sagaz.outbox where ctid", relayKind},
 	{"delete from sagaz.outbox_batches where", relayKind},
 	{"update sagaz.shards s set member = $1", claimKind},
 }

@@ -88,6 +88,9 @@ func (m *clusterMember) join(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, m.store.sql.sweep); err != nil {
 			return fmt.Errorf("sweep members: %w", err)
 		}
+		if _, err := tx.Exec(ctx, m.store.sql.unbatchOrphans); err != nil {
+			return fmt.Errorf("make rows of the messages of dead members: %w", err)
+		}
 		p := m.peer
 		return tx.QueryRow(ctx, sql.join, p.Name, p.Cluster, p.Address, p.System, p.Version, list(p.Kinds), list(p.Definitions)).Scan(&m.id)
 	})
@@ -296,13 +299,15 @@ func (m *clusterMember) with(ctx context.Context, doing string, use func(*pgx.Co
 	return nil
 }
 
-// Leave implements persistence.Membership. It waits for commits in flight and frees the leases; after an error it may be called again.
+// Leave implements persistence.Membership. It waits for commits in flight and frees the leases; after an error it may be called again. What was sent of the open
+// batches is not sent once more.
 func (m *clusterMember) Leave(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left {
 		return nil
 	}
+	_ = m.store.unbatch(ctx, everything) // otherwise the death of the member does it, and does not know what was sent
 	err := m.with(ctx, "leave", func(conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, m.store.sql.leave, m.id); err != nil {

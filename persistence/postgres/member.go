@@ -90,6 +90,9 @@ func (m *membership) join(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, sql.sweep); err != nil {
 			return fmt.Errorf("sweep members: %w", err)
 		}
+		if _, err := tx.Exec(ctx, sql.unbatchOrphans); err != nil {
+			return fmt.Errorf("make rows of the messages of dead members: %w", err)
+		}
 		return tx.QueryRow(ctx, sql.join, m.as.Sole, m.as.Name).Scan(&m.id)
 	})
 }
@@ -142,7 +145,8 @@ func (m *membership) ID() int64 { return m.id }
 // Lost implements persistence.Membership. It is closed by the heartbeat; leaving does not close it.
 func (m *membership) Lost() <-chan struct{} { return m.lost }
 
-// Leave implements persistence.Membership. It waits for commits in flight, and after an error it may be called again.
+// Leave implements persistence.Membership. It waits for commits in flight, and after an error it may be called again. What was sent of the open batches is not
+// sent once more.
 func (m *membership) Leave(ctx context.Context) error {
 	m.leave.Lock()
 	defer m.leave.Unlock()
@@ -152,6 +156,7 @@ func (m *membership) Leave(ctx context.Context) error {
 	m.stop()
 	ctx, cancel := context.WithTimeout(ctx, m.as.Expiry)
 	defer cancel()
+	_ = m.store.unbatch(ctx, everything) // otherwise the death of the member does it, and does not know what was sent
 	conn, err := pgx.ConnectConfig(ctx, m.link.cfg)
 	if err != nil {
 		return fmt.Errorf("leave: %w", err)

@@ -17,12 +17,32 @@ const outboxConns = 3
 
 // Unsent implements persistence.Outbox.
 func (s *Store) Unsent(ctx context.Context, publisher string, marks []messages.Mark) ([]int, error) {
-	found, strays, err := s.unsentRows(ctx, publisher, marks)
-	if err == nil && len(strays) > 0 {
-		err = s.unbatchStrays(ctx, strays)
+	found, err := s.unsent(ctx, publisher, marks)
+	if err == nil {
+		err = s.unbatchStrays(ctx)
+	}
+	if err == nil {
+		err = s.unbatchOld(ctx, time.Now())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look into the outbox: %w", err)
+	}
+	return found, nil
+}
+
+func (s *Store) unsent(ctx context.Context, publisher string, marks []messages.Mark) ([]int, error) {
+	if err := s.settling.Acquire(ctx, share); err != nil {
+		return nil, err
+	}
+	defer s.settling.Release(share)
+	lanes, positions := columnsOf(marks)
+	rows, err := s.outbox.Query(ctx, s.sql.unsent, publisher, lanes, positions)
+	if err != nil {
+		return nil, err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, err
 	}
 	for _, lane := range s.batches.behind(publisher, marks) {
 		if !slices.Contains(found, lane) {
@@ -30,27 +50,6 @@ func (s *Store) Unsent(ctx context.Context, publisher string, marks []messages.M
 		}
 	}
 	return found, nil
-}
-
-// unsentRows returns the lanes of which rows are found, and the batches that nobody knows.
-func (s *Store) unsentRows(ctx context.Context, publisher string, marks []messages.Mark) (lanes []int, strays []int64, err error) {
-	of, positions := columnsOf(marks)
-	open, last := s.batches.all()
-	rows, err := s.outbox.Query(ctx, s.sql.unsent, publisher, of, positions, s.member.Load(), last, open)
-	if err != nil {
-		return nil, nil, err
-	}
-	var lane *int
-	var stray *int64
-	_, err = pgx.ForEachRow(rows, []any{&lane, &stray}, func() error {
-		if lane != nil {
-			lanes = append(lanes, *lane)
-		} else {
-			strays = append(strays, *stray)
-		}
-		return nil
-	})
-	return lanes, strays, err
 }
 
 // ReadUnsent implements persistence.Outbox.
@@ -125,7 +124,11 @@ func (s *Store) readUnsent(ctx context.Context, publisher string, after messages
 // DeleteSent implements persistence.Outbox. It does not wait for the disk, and makes no commit of sagas wait behind it there: what a crash of the server
 // brings back is sent once more.
 func (s *Store) DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
-	if err := s.deleteSent(ctx, publisher, sent); err != nil {
+	err := s.deleteSent(ctx, publisher, sent)
+	if err == nil {
+		err = s.unbatchOld(ctx, time.Now())
+	}
+	if err != nil {
 		return fmt.Errorf("delete %d messages from the outbox: %w", len(sent), err)
 	}
 	return nil

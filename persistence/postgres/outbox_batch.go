@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/persistence"
@@ -16,6 +17,8 @@ const (
 	minBatched = 4
 	// maxOpen bounds the messages of open batches: beyond it commits write rows.
 	maxOpen = 16_384
+	// maxOpenFor bounds how long a batch is open: then it becomes rows. A message that waits must not keep what was sent beside it, nor the other way round.
+	maxOpenFor = 2 * time.Second
 )
 
 // openBatches are the rows of the table outbox_batches that the joined member has written and not deleted. Which of their messages were sent is known here
@@ -31,6 +34,7 @@ type openBatches struct {
 type openBatch struct {
 	pos, number int64
 	messages    []openMessage
+	since       time.Time
 	left        int  // unsent
 	moving      bool // its messages may be rows by now: the answer did not come
 }
@@ -59,6 +63,14 @@ func ofLanes(lanes []int) selection {
 	return func(_ int64, m *openMessage) bool { return slices.Contains(lanes, m.lane) }
 }
 
+// everything selects every message.
+func everything(int64, *openMessage) bool { return true }
+
+// upTo selects the messages of batches up to a position.
+func upTo(last int64) selection {
+	return func(pos int64, _ *openMessage) bool { return pos <= last }
+}
+
 // fits says whether a commit's messages are written as a batch.
 func (o *openBatches) fits(messages int) bool {
 	o.mu.Lock()
@@ -68,7 +80,7 @@ func (o *openBatches) fits(messages int) bool {
 
 // add takes a batch on that was committed. Messages without a position were not written.
 func (o *openBatches) add(pos, number int64, outgoing []persistence.Outgoing) {
-	b := &openBatch{pos: pos, number: number, messages: make([]openMessage, len(outgoing))}
+	b := &openBatch{pos: pos, number: number, since: time.Now(), messages: make([]openMessage, len(outgoing))}
 	for i := range outgoing {
 		m := &outgoing[i]
 		b.messages[i] = openMessage{lane: m.Lane, publisher: m.Publisher, unsent: m.Pos != 0}
@@ -197,6 +209,18 @@ func (o *openBatches) behind(publisher string, marks []messages.Mark) (lanes []i
 		}
 	}
 	return lanes
+}
+
+// old returns the highest position of a message that has been unsent for longer than maxOpenFor, 0 if there is none: batches are added in order.
+func (o *openBatches) old(now time.Time) (last int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, b := range o.open {
+		if b.left > 0 && now.Sub(b.since) > maxOpenFor {
+			last = max(last, b.position(len(b.messages)-1))
+		}
+	}
+	return last
 }
 
 // all returns the positions of the batches that are open, and the highest that there ever was.

@@ -86,16 +86,42 @@ func TestOpenBatchesAreBounded(t *testing.T) {
 	require.True(t, o.fits(maxOpen))
 }
 
-// A page is read while a commit puts a message of the lane into a batch, and the next commit one into a row: the row does not go first.
-func TestAPageEndsBeforeWhatABatchHolds(t *testing.T) {
+// A message that waits, for its broker or because nobody sends its lane here, becomes a row after a while, and what was sent beside it is forgotten.
+func TestBatchesBecomeRowsInTime(t *testing.T) {
 	t.Parallel()
+	s := joinedStore(t)
+	b := &persistence.Batch{ID: 1, Entries: []persistence.Entry{{SagaID: "a", Version: 2}}, Outgoing: lanesOf(0, 7, 8, 7, 7)}
+	_, err := s.Commit(t.Context(), b)
+	require.NoError(t, err)
+	require.NoError(t, s.DeleteSent(t.Context(), "", []messages.Mark{{Lane: 7, Pos: b.Outgoing[0].Pos}}))
+	require.NoError(t, s.unbatchOld(t.Context(), time.Now()))
+	require.True(t, s.batches.any(everything))
+
+	later := time.Now().Add(maxOpenFor + time.Second)
+	require.NoError(t, s.unbatchOld(t.Context(), later))
+	require.False(t, s.batches.any(everything))
+	require.Zero(t, s.batches.old(later))
+	backlog, err := s.Backlog(t.Context(), nil)
+	require.NoError(t, err)
+	require.Len(t, backlog, 2)
+	require.Equal(t, 2, backlog[0].Messages)
+}
+
+func joinedStore(t *testing.T) *Store {
 	s, err := Open(t.Context(), testpg.DSN(t), Options{Migrate: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	_, err = s.Join(t.Context(), persistence.Member{Sole: true, Heartbeat: time.Hour})
 	require.NoError(t, err)
+	return s
+}
+
+// A page is read while a commit puts a message of the lane into a batch, and the next commit one into a row: the row does not go first.
+func TestAPageEndsBeforeWhatABatchHolds(t *testing.T) {
+	t.Parallel()
+	s := joinedStore(t)
 	for n, lanes := range [][]int{{7}, {8, 8, 7, 8}, {7}} {
-		_, err = s.Commit(t.Context(), &persistence.Batch{
+		_, err := s.Commit(t.Context(), &persistence.Batch{
 			ID: uint64(n + 1), Entries: []persistence.Entry{{SagaID: "a", Version: uint64(n + 2)}}, Outgoing: lanesOf(0, lanes...),
 		})
 		require.NoError(t, err)

@@ -60,7 +60,7 @@ func TestPlansLookUpKeys(t *testing.T) {
 			{"startedBy", s.sql.startedBy, s.commits.cfg, `'{a,b}', 1, 1`},
 			{"wake", s.sql.wake, s.commits.cfg, `'{a,b}'`},
 			{"deleteSent", s.sql.deleteSent, s.outbox.Config().ConnConfig, `'events', '{1,2}', '{1,2}'`},
-			{"unsent", s.sql.unsent, s.outbox.Config().ConnConfig, `'events', '{1,2}', '{1,2}', 1, 65536, '{65536}'`},
+			{"unsent", s.sql.unsent, s.outbox.Config().ConnConfig, `'events', '{1,2}', '{1,2}'`},
 			{"deleteBatches", s.sql.deleteBatches, s.outbox.Config().ConnConfig, `'{65536,131072}'`},
 			{"enqueueBatch", s.sql.enqueueBatch, s.commits.cfg, `'{1,2}', '{e,e}', '{t,t}', '{now,now}', '{x,x}', '{a,b}', 1, 1`},
 			{"load", s.sql.load, s.pool.Config().ConnConfig, `'a'`},

@@ -24,6 +24,7 @@ type statements struct {
 	unsent, readUnsent, deleteSent     string
 	unsynced, deleteBatches            string
 	unbatch, unbatchNumbered           string
+	unbatchStrays, unbatchOrphans      string
 	bury, backlog, outboxSize          string
 	dead, retryDead, discardDead       string
 	cluster                            clusterStatements
@@ -137,11 +138,8 @@ func newStatements(schema string) statements {
 		forgetActions: q(`DELETE FROM sagaz.audit WHERE id IN (SELECT id FROM sagaz.audit WHERE at < $1 ORDER BY id LIMIT $2)`),
 		boundary:      q(`SELECT s.started_at FROM sagaz.sagas s WHERE true`),
 
-		// One statement for both, for it runs every second on every member. A batch of ours up to the last one that we do not know is there again.
-		unsent: q(`SELECT u.lane, NULL::bigint FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
-				LATERAL (SELECT FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1) x
-			UNION ALL
-			SELECT NULL, b.pos FROM sagaz.outbox_batches b WHERE b.pos <= $5 AND b.writer = $4 AND b.pos <> ALL($6::bigint[])`),
+		unsent: q(`SELECT u.lane FROM unnest($2::int[], $3::bigint[]) u (lane, pos),
+			LATERAL (SELECT FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos > u.pos ORDER BY o.pos LIMIT 1) x`),
 		// No row at all says that the member is dead, a row without a position that nothing is there.
 		readUnsent: q(`SELECT o.pos, o.topic, o.enqueued_at, o.data FROM (SELECT FROM sagaz.members WHERE id = $5 AND alive) m
 			LEFT JOIN LATERAL (SELECT pos, topic, enqueued_at, data FROM sagaz.outbox
@@ -154,6 +152,10 @@ func newStatements(schema string) statements {
 		deleteBatches:   q(`DELETE FROM sagaz.outbox_batches WHERE pos = ANY($1::bigint[])`),
 		unbatch:         q(`SELECT sagaz.unbatch($1, $2)`),
 		unbatchNumbered: q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches WHERE writer = $1 AND batch = $2), $3)`),
+		unbatchStrays:   q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches WHERE writer = $1 AND pos <= $2 AND pos <> ALL($3::bigint[])), '{}')`),
+		// Whoever marks a member dead does this for it. What an operator marked in a transaction that did not see its last commit is found here.
+		unbatchOrphans: q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches
+			WHERE writer NOT IN (SELECT id FROM sagaz.members WHERE alive)), '{}')`),
 		bury: q(`WITH gone AS (DELETE FROM sagaz.outbox WHERE lane = $2 AND publisher = $1 AND pos = $3 RETURNING *)
 			INSERT INTO sagaz.outbox_dead (lane, publisher, topic, enqueued_at, data, error)
 			SELECT lane, publisher, topic, enqueued_at, data, $4 FROM gone`),

@@ -47,6 +47,8 @@ type Store struct {
 
 	batches  openBatches
 	settling *semaphore.Weighted // see unbatch
+	// reconnected says that the outbox has a new connection. See unbatchStrays.
+	reconnected atomic.Bool
 
 	member  atomic.Int64 // 0 before Join: no row has this id, so that the fence refuses
 	mu      sync.Mutex
@@ -91,7 +93,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	if s.pool, err = newPool(ctx, dsn, byKey(cfg), opts.MaxConns, nil); err != nil {
 		return nil, err
 	}
-	if s.outbox, err = newPool(ctx, dsn, s.commits.cfg, outboxConns, s.name); err != nil {
+	if s.outbox, err = newPool(ctx, dsn, s.commits.cfg, outboxConns, s.connecting); err != nil {
 		s.pool.Close()
 		return nil, err
 	}
@@ -104,8 +106,9 @@ func (s *Store) entered(member int64) {
 	s.batches.reset()
 }
 
-// name gives a session the name of the member that uses it.
-func (s *Store) name(_ context.Context, cfg *pgx.ConnConfig) error {
+// connecting prepares a session of the outbox: it has the name of the member that uses it.
+func (s *Store) connecting(_ context.Context, cfg *pgx.ConnConfig) error {
+	s.reconnected.Store(true)
 	if id := s.member.Load(); id != 0 {
 		cfg.RuntimeParams["application_name"] = sessionName(id)
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Batches change in two ways: those that are sent are deleted, and what has to be found by lane becomes rows. Who deletes or reads has a share of settling, who
@@ -57,10 +58,24 @@ func (s *Store) unbatchLanes(ctx context.Context, lanes []int) error {
 	return s.unbatch(ctx, ofLanes(lanes))
 }
 
-// unbatchStrays makes rows of batches that were deleted and are there again: a deletion does not wait for the disk, and the server crashed.
-func (s *Store) unbatchStrays(ctx context.Context, strays []int64) error {
-	if _, err := s.outbox.Exec(ctx, s.sql.unbatch, strays, []int64{}); err != nil {
-		return fmt.Errorf("make rows of %d batches of messages that came back: %w", len(strays), err)
+// unbatchOld makes rows of what has waited for long.
+func (s *Store) unbatchOld(ctx context.Context, now time.Time) error {
+	if last := s.batches.old(now); last != 0 {
+		return s.unbatch(ctx, upTo(last))
+	}
+	return nil
+}
+
+// unbatchStrays makes rows of batches that were deleted and are there again: a deletion does not wait for the disk, and a crash of the server takes it back. It
+// takes every connection too, so that there is nothing to look for while they last.
+func (s *Store) unbatchStrays(ctx context.Context) error {
+	if !s.reconnected.Swap(false) {
+		return nil
+	}
+	open, last := s.batches.all()
+	if _, err := s.outbox.Exec(ctx, s.sql.unbatchStrays, s.member.Load(), last, open); err != nil {
+		s.reconnected.Store(true)
+		return fmt.Errorf("make rows of batches of messages that came back: %w", err)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ ALTER TABLE outbox_batches
     ALTER COLUMN enqueued_at SET STORAGE EXTERNAL,
     ALTER COLUMN data SET STORAGE EXTERNAL;
 
--- What is not confirmed sent, wherever it stands.
+-- What is not confirmed sent, wherever it stands. Some messages of a batch may be: it stays while one of them waits, for up to two seconds.
 CREATE VIEW outbox_unsent AS
     SELECT pos, enqueued_at, lane, publisher, topic FROM outbox
     UNION ALL
@@ -41,10 +41,11 @@ CREATE VIEW outbox_unsent AS
     FROM outbox_batches b, unnest(b.lanes, b.publishers, b.topics, b.enqueued_at) WITH ORDINALITY u (lane, publisher, topic, enqueued_at, n)
     WHERE u.lane IS NOT NULL;
 
--- Makes rows of the messages of these batches, without those at the positions that were sent. A batch that is not there any more is left out.
+-- Makes rows of the messages of these batches, without those at the positions that were sent. A batch that is not there any more is left out. Whoever
+-- takes several locks them in order.
 -- +goose StatementBegin
 CREATE FUNCTION unbatch(batches bigint[], sent bigint[]) RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
-    WITH gone AS (DELETE FROM outbox_batches WHERE pos = ANY(batches) RETURNING *)
+    WITH gone AS (DELETE FROM outbox_batches WHERE pos IN (SELECT pos FROM outbox_batches WHERE pos = ANY(batches) ORDER BY pos FOR UPDATE) RETURNING *)
     INSERT INTO outbox (pos, enqueued_at, lane, publisher, topic, data) OVERRIDING SYSTEM VALUE
     SELECT g.pos + u.n, u.enqueued_at, u.lane, u.publisher, u.topic, u.data
     FROM gone g, unnest(g.lanes, g.publishers, g.topics, g.enqueued_at, g.data) WITH ORDINALITY u (lane, publisher, topic, enqueued_at, data, n)
