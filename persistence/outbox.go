@@ -15,8 +15,8 @@ type Outgoing struct {
 
 // Outbox is the part of a Store that keeps messages until a broker has confirmed them. A message that is there has not been confirmed: there is no status
 // and no cursor, so that one which becomes visible late is found like any other. An engine may keep messages together, and for seconds count those as waiting
-// that were sent beside one that does. Only reading passes the member fence: what was sent was sent, whoever did
-// it, but a dead member must not begin to send what the next owner of a lane has stored, for it does not know what that one stands behind.
+// that were sent beside one that does. Only reading passes the member fence: what was sent was sent, whoever did it, but a dead member must not begin to send
+// what the next owner of a lane has stored, for it does not know what that one stands behind.
 type Outbox interface {
 	// Unsent returns those of the marks' lanes in which a message of the publisher stands behind the mark.
 	Unsent(ctx context.Context, publisher string, marks []messages.Mark) (lanes []int, err error)
