@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/internal/parallel"
 	"github.com/sagaz/sagaz/messages"
 )
 
@@ -63,27 +64,14 @@ func noops(do handler, opts ...sagaz.ParticipantOption) *sagaz.Participant {
 // each calls do for so many sagas, `concurrency` at a time, and returns how long each took.
 func each(sagas, concurrency int, do func(i int) error) ([]time.Duration, error) {
 	took := make([]time.Duration, sagas)
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
-	for range concurrency {
-		wg.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= sagas {
-					return
-				}
-				begin := time.Now()
-				if err := do(i); err != nil {
-					failed.Store(&err)
-				}
-				took[i] = time.Since(begin)
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return nil, *err
+	err := parallel.Each(sagas, concurrency, func(i int) error {
+		begin := time.Now()
+		err := do(i)
+		took[i] = time.Since(begin)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return took, nil
 }

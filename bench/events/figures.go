@@ -36,7 +36,7 @@ func throughput(ctx context.Context, w *workload, m *meter.Meter, pub transport.
 		return figures{}, errors.Join(err, node.Close(ctx))
 	}
 	begin := time.Now()
-	err = load(ctx, node, sagas, concurrency, func(int) {})
+	err = runSagas(ctx, node, sagas, concurrency, func(int) {})
 	took := time.Since(begin)
 	after, unread := m.Read(ctx)
 	return figures{sagas, took, after.Since(before)}, errors.Join(err, unread, node.Close(ctx))

@@ -35,7 +35,7 @@ func latency(ctx context.Context, w *workload, pub transport.Publisher, half hal
 		return err
 	}
 	begin := time.Now()
-	err = load(ctx, node, int(half.rate*(warm+half.steady).Seconds()), 1024, func(i int) {
+	err = runSagas(ctx, node, int(half.rate*(warm+half.steady).Seconds()), 1024, func(i int) {
 		time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / half.rate * float64(time.Second)))))
 	})
 	s := node.Sending()

@@ -16,7 +16,7 @@ func drain(ctx context.Context, w *workload, pub transport.Publisher, sagas, con
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(load(ctx, node, sagas, concurrency, func(int) {}), node.Close(ctx)); err != nil {
+	if err := errors.Join(runSagas(ctx, node, sagas, concurrency, func(int) {}), node.Close(ctx)); err != nil {
 		return err
 	}
 	stop, err := profiling(profiles, "relay")

@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sagaz/sagaz"
+	"github.com/sagaz/sagaz/internal/parallel"
 	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/transport"
 )
@@ -75,33 +74,15 @@ func (w *workload) open(ctx context.Context, pub transport.Publisher, events sag
 	})
 }
 
-// load runs sagas, up to concurrency of them at a time. pace is called before each.
-func load(ctx context.Context, node *sagaz.Node, sagas, concurrency int, pace func(i int)) error {
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
+// runSagas runs sagas, up to concurrency of them at a time. pace is called before each.
+func runSagas(ctx context.Context, node *sagaz.Node, sagas, concurrency int, pace func(i int)) error {
 	prefix := fmt.Sprint(time.Now().UnixNano(), "-")
-	for range concurrency {
-		wg.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= sagas {
-					return
-				}
-				pace(i)
-				h, err := three.Start(ctx, node, fmt.Sprint(prefix, i), nothing{})
-				if err == nil {
-					_, err = h.Wait(ctx)
-				}
-				if err != nil {
-					failed.Store(&err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return parallel.Each(sagas, concurrency, func(i int) error {
+		pace(i)
+		h, err := three.Start(ctx, node, fmt.Sprint(prefix, i), nothing{})
+		if err == nil {
+			_, err = h.Wait(ctx)
+		}
+		return err
+	})
 }
