@@ -2,7 +2,6 @@ package transport
 
 import (
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -68,17 +67,24 @@ type Event struct {
 func (e Event) Message() *message.Message {
 	m := message.NewMessage(e.ID, e.Data)
 	m.Metadata = make(message.Metadata, attributes+len(e.Extensions))
-	maps.Copy(m.Metadata, e.Extensions)
-	m.Metadata[AttrSpecVersion] = SpecVersion
+	e.each(func(name, value string) { m.Metadata[name] = value })
+	return m
+}
+
+// each hands the attributes that have a value to set. Extensions come first: none of them hides another attribute.
+func (e *Event) each(set func(name, value string)) {
+	for name, value := range e.Extensions {
+		set(name, value)
+	}
+	set(AttrSpecVersion, SpecVersion)
 	if !e.Time.IsZero() {
-		m.Metadata[AttrTime] = e.Time.UTC().Format(time.RFC3339Nano)
+		set(AttrTime, e.Time.UTC().Format(time.RFC3339Nano))
 	}
 	for _, f := range e.texts() {
 		if *f.value != "" {
-			m.Metadata[f.name] = *f.value
+			set(f.name, *f.value)
 		}
 	}
-	return m
 }
 
 // FromMessage is the inverse of Message. Metadata whose names are no attributes' is left out. The event may be one that Validate refuses.

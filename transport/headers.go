@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -31,30 +30,26 @@ func (h Headers) Encode(m *message.Message, set func(key, value string)) {
 	}
 	common := h.common()
 	for key, value := range m.Metadata {
-		name, known := common[key]
-		if !known {
-			name = h.header(key)
-		}
-		set(name, value)
+		set(h.name(common, key), value)
 	}
 }
 
 // EncodeEvent hands the headers of e's message to set.
 func (h Headers) EncodeEvent(e *Event, set func(key, value string)) {
-	for key, value := range e.Extensions {
-		set(h.header(key), value)
-	}
-	common := h.common()
 	set(uuidHeader, e.ID)
-	set(common[AttrSpecVersion], SpecVersion)
-	if !e.Time.IsZero() {
-		set(common[AttrTime], e.Time.UTC().Format(time.RFC3339Nano))
+	common := h.common()
+	if e.ID == "" {
+		set(common[AttrID], "")
 	}
-	for _, f := range e.texts() {
-		if *f.value != "" || f.name == AttrID {
-			set(common[f.name], *f.value)
-		}
+	e.each(func(key, value string) { set(h.name(common, key), value) })
+}
+
+// name is the header of a key. It need not be put together if it is a common one.
+func (h Headers) name(common map[string]string, key string) string {
+	if name, known := common[key]; known {
+		return name
 	}
+	return h.header(key)
 }
 
 // names holds what common returns of each Headers.

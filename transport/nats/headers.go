@@ -54,7 +54,7 @@ func (e *encoder) set(key, value string) {
 	e.msg.Header[key] = e.values[n : n+1 : n+1] // Set would change the case of the key
 }
 
-// breaks says whether a text holds a line break. Two looks for a byte take a fifth of one strings.ContainsAny.
+// breaks says whether a text holds a line break. strings.ContainsAny would make a set of the two each time.
 func breaks(text string) bool {
 	return strings.IndexByte(text, '\r') >= 0 || strings.IndexByte(text, '\n') >= 0
 }
