@@ -85,11 +85,8 @@ func (m *clusterMember) join(ctx context.Context) error {
 		case !errors.Is(err, pgx.ErrNoRows):
 			return fmt.Errorf("compare cluster names: %w", err)
 		}
-		if _, err := tx.Exec(ctx, m.store.sql.sweep); err != nil {
-			return fmt.Errorf("sweep members: %w", err)
-		}
-		if _, err := tx.Exec(ctx, m.store.sql.unbatchOrphans); err != nil {
-			return fmt.Errorf("make rows of the messages of dead members: %w", err)
+		if err := m.store.sweep(ctx, tx); err != nil {
+			return err
 		}
 		p := m.peer
 		return tx.QueryRow(ctx, sql.join, p.Name, p.Cluster, p.Address, p.System, p.Version, list(p.Kinds), list(p.Definitions)).Scan(&m.id)

@@ -43,9 +43,9 @@ func (s *Store) Commit(ctx context.Context, b *persistence.Batch) ([]int, error)
 			err = known
 		}
 		if settled(err) {
-			s.batches.setDoubt(0)
+			s.doubt.Store(0)
 		} else {
-			s.batches.setDoubt(int64(b.ID))
+			s.doubt.Store(int64(b.ID))
 			s.commits.drop()
 		}
 		return nil, fmt.Errorf("commit batch %d of %d starts and %d entries: %w", b.ID, len(b.Starts), len(b.Entries), err)
@@ -60,10 +60,10 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, b *persistence.Batch)
 	if err != nil {
 		return nil, err
 	}
-	if s.batches.doubted() != batch {
+	if s.doubt.Load() != batch {
 		wrote.place(b.Outgoing)
 		if wrote.together != 0 {
-			s.batches.add(wrote.together, batch, b.Outgoing)
+			s.batches.add(wrote.together, b.Outgoing)
 		}
 		return duplicates, nil
 	}
@@ -73,7 +73,7 @@ func (s *Store) write(ctx context.Context, conn *pgx.Conn, b *persistence.Batch)
 			return nil, fmt.Errorf("it is committed: %v", err) //nolint:errorlint // no verdict on the batch
 		}
 	}
-	s.batches.setDoubt(0)
+	s.doubt.Store(0)
 	return duplicates, nil
 }
 

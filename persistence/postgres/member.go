@@ -87,11 +87,8 @@ func (m *membership) join(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("mark members dead: %w", err)
 		}
-		if _, err := tx.Exec(ctx, sql.sweep); err != nil {
-			return fmt.Errorf("sweep members: %w", err)
-		}
-		if _, err := tx.Exec(ctx, sql.unbatchOrphans); err != nil {
-			return fmt.Errorf("make rows of the messages of dead members: %w", err)
+		if err := m.store.sweep(ctx, tx); err != nil {
+			return err
 		}
 		return tx.QueryRow(ctx, sql.join, m.as.Sole, m.as.Name).Scan(&m.id)
 	})

@@ -28,15 +28,14 @@ type openBatches struct {
 	open     map[int64]*openBatch // by pos
 	messages int                  // in all of them
 	last     int64                // the highest pos of any batch so far
-	doubt    int64                // number of the batch whose outcome is unknown; 0: there is none
 }
 
 type openBatch struct {
-	pos, number int64
-	messages    []openMessage
-	since       time.Time
-	left        int  // unsent
-	moving      bool // its messages may be rows by now: the answer did not come
+	pos      int64
+	messages []openMessage
+	since    time.Time
+	left     int  // unsent
+	moving   bool // its messages may be rows by now: the answer did not come
 }
 
 type openMessage struct {
@@ -45,31 +44,33 @@ type openMessage struct {
 	unsent    bool
 }
 
-// selection says which unsent messages are meant.
-type selection func(pos int64, m *openMessage) bool
+// selection says which unsent messages are meant: the nth of a batch.
+type selection func(b *openBatch, n int) bool
 
 // ofLane selects the messages of a publisher's lane.
 func ofLane(publisher string, lane int) selection {
-	return func(_ int64, m *openMessage) bool { return m.lane == lane && m.publisher == publisher }
+	return func(b *openBatch, n int) bool {
+		return b.messages[n].lane == lane && b.messages[n].publisher == publisher
+	}
 }
 
 // at selects one message.
 func at(position int64) selection {
-	return func(pos int64, _ *openMessage) bool { return pos == position }
+	return func(b *openBatch, n int) bool { return b.position(n) == position }
 }
 
 // ofLanes selects the messages of lanes, whoever publishes them.
 func ofLanes(lanes []int) selection {
-	return func(_ int64, m *openMessage) bool { return slices.Contains(lanes, m.lane) }
+	return func(b *openBatch, n int) bool { return slices.Contains(lanes, b.messages[n].lane) }
+}
+
+// before selects the messages of batches that were opened before then.
+func before(then time.Time) selection {
+	return func(b *openBatch, _ int) bool { return b.since.Before(then) }
 }
 
 // everything selects every message.
-func everything(int64, *openMessage) bool { return true }
-
-// upTo selects the messages of batches up to a position.
-func upTo(last int64) selection {
-	return func(pos int64, _ *openMessage) bool { return pos <= last }
-}
+func everything(*openBatch, int) bool { return true }
 
 // fits says whether a commit's messages are written as a batch.
 func (o *openBatches) fits(messages int) bool {
@@ -79,8 +80,8 @@ func (o *openBatches) fits(messages int) bool {
 }
 
 // add takes a batch on that was committed. Messages without a position were not written.
-func (o *openBatches) add(pos, number int64, outgoing []persistence.Outgoing) {
-	b := &openBatch{pos: pos, number: number, since: time.Now(), messages: make([]openMessage, len(outgoing))}
+func (o *openBatches) add(pos int64, outgoing []persistence.Outgoing) {
+	b := &openBatch{pos: pos, since: time.Now(), messages: make([]openMessage, len(outgoing))}
 	for i := range outgoing {
 		m := &outgoing[i]
 		b.messages[i] = openMessage{lane: m.Lane, publisher: m.Publisher, unsent: m.Pos != 0}
@@ -143,19 +144,6 @@ func (o *openBatches) move(which selection) (batches, sent []int64) {
 	return batches, sent
 }
 
-// moveNumbered is move for the batch of a number: nothing if it is not open.
-func (o *openBatches) moveNumbered(number int64) (batches, sent []int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, b := range o.open {
-		if b.number == number {
-			b.moving = true
-			return []int64{b.pos}, b.appendSent(nil)
-		}
-	}
-	return nil, nil
-}
-
 // forget drops batches that are not there any more.
 func (o *openBatches) forget(batches []int64) {
 	o.mu.Lock()
@@ -172,7 +160,7 @@ func (o *openBatches) forget(batches []int64) {
 func (o *openBatches) reset() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.open, o.messages, o.last, o.doubt = nil, 0, 0, 0
+	o.open, o.messages, o.last = nil, 0, 0
 }
 
 // any says whether there is a message of the selection.
@@ -211,18 +199,6 @@ func (o *openBatches) behind(publisher string, marks []messages.Mark) (lanes []i
 	return lanes
 }
 
-// old returns the highest position of a message that has been unsent for longer than maxOpenFor, 0 if there is none: batches are added in order.
-func (o *openBatches) old(now time.Time) (last int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, b := range o.open {
-		if b.left > 0 && now.Sub(b.since) > maxOpenFor {
-			last = max(last, b.position(len(b.messages)-1))
-		}
-	}
-	return last
-}
-
 // all returns the positions of the batches that are open, and the highest that there ever was.
 func (o *openBatches) all() (open []int64, last int64) {
 	o.mu.Lock()
@@ -234,20 +210,6 @@ func (o *openBatches) all() (open []int64, last int64) {
 	return open, o.last
 }
 
-// setDoubt remembers the batch whose outcome is unknown; 0: there is none any more.
-func (o *openBatches) setDoubt(number int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.doubt = number
-}
-
-// doubted returns it.
-func (o *openBatches) doubted() int64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.doubt
-}
-
 // position is that of one of its messages in the outbox.
 func (b *openBatch) position(n int) int64 { return b.pos + 1 + int64(n) }
 
@@ -255,8 +217,8 @@ func (b *openBatch) any(which selection) bool { return b.lowest(which) < math.Ma
 
 func (b *openBatch) lowest(which selection) int64 {
 	for n := range b.messages {
-		if pos := b.position(n); b.messages[n].unsent && which(pos, &b.messages[n]) {
-			return pos
+		if b.messages[n].unsent && which(b, n) {
+			return b.position(n)
 		}
 	}
 	return math.MaxInt64

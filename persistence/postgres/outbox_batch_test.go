@@ -28,10 +28,10 @@ func TestOpenBatchesTellWholeOnesFromRows(t *testing.T) {
 	t.Parallel()
 	const a, b = 5 * spacing, 6 * spacing
 	var o openBatches
-	o.add(a, 1, lanesOf(a, 7, 8))
+	o.add(a, lanesOf(a, 7, 8))
 	absent := lanesOf(b, 7, 8)
 	absent[0].Pos = 0
-	o.add(b, 2, absent)
+	o.add(b, absent)
 
 	row, stranger := messages.Mark{Lane: 7, Pos: 3}, messages.Mark{Lane: 7, Pos: 9*spacing + 1}
 	whole, rows := o.sent("", []messages.Mark{row, {Lane: 7, Pos: a + 1}, {Lane: 9, Pos: a + 2}, {Lane: 9, Pos: a + 3}, stranger})
@@ -57,7 +57,7 @@ func TestOpenBatchesThatMayBeRowsAreBoth(t *testing.T) {
 	t.Parallel()
 	const a = 5 * spacing
 	var o openBatches
-	o.add(a, 1, lanesOf(a, 7, 8, 9))
+	o.add(a, lanesOf(a, 7, 8, 9))
 	o.sent("", []messages.Mark{{Lane: 9, Pos: a + 3}})
 	batches, sent := o.move(ofLane("", 7))
 	require.Equal(t, []int64{a}, batches)
@@ -79,7 +79,7 @@ func TestOpenBatchesAreBounded(t *testing.T) {
 	require.False(t, o.fits(minBatched-1))
 	require.True(t, o.fits(minBatched))
 	require.True(t, o.fits(maxOpen))
-	o.add(spacing, 1, lanesOf(spacing, make([]int, maxOpen-minBatched)...))
+	o.add(spacing, lanesOf(spacing, make([]int, maxOpen-minBatched)...))
 	require.True(t, o.fits(minBatched))
 	require.False(t, o.fits(minBatched+1))
 	o.reset()
@@ -100,7 +100,7 @@ func TestBatchesBecomeRowsInTime(t *testing.T) {
 	later := time.Now().Add(maxOpenFor + time.Second)
 	require.NoError(t, s.unbatchOld(t.Context(), later))
 	require.False(t, s.batches.any(everything))
-	require.Zero(t, s.batches.old(later))
+	require.False(t, s.batches.any(before(later)))
 	backlog, err := s.Backlog(t.Context(), nil)
 	require.NoError(t, err)
 	require.Len(t, backlog, 2)

@@ -55,7 +55,7 @@ func newStatements(schema string) statements {
 			WHERE u.f = '' OR u.f IN (SELECT s.id FROM sagaz.sagas s
 				WHERE s.id = ANY($6::text[]) AND s.writer = $7 AND s.batch = $8 AND s.xmin = pg_current_xact_id()::xid)
 			RETURNING pos`),
-		// Nothing at all if every message is of a start that is not new. What is written as it came says how many of them stand in the batch, and where.
+		// Returns where the batch stands and which messages it lacks, those of starts that are not new. If all are, nothing is written.
 		enqueueBatch: q(`INSERT INTO sagaz.outbox_batches (lanes, publishers, topics, enqueued_at, data, writer, batch)
 			SELECT w.lanes, $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $7::bigint, $8::bigint
 			FROM (SELECT ARRAY(SELECT CASE WHEN u.start = '' OR u.start IN (SELECT s.id FROM sagaz.sagas s
@@ -151,7 +151,7 @@ func newStatements(schema string) statements {
 				LATERAL (SELECT o.ctid FROM sagaz.outbox o WHERE o.lane = u.lane AND o.publisher = $1 AND o.pos = u.pos OFFSET 0) x))`),
 		deleteBatches:   q(`DELETE FROM sagaz.outbox_batches WHERE pos = ANY($1::bigint[])`),
 		unbatch:         q(`SELECT sagaz.unbatch($1, $2)`),
-		unbatchNumbered: q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches WHERE writer = $1 AND batch = $2), $3)`),
+		unbatchNumbered: q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches WHERE writer = $1 AND batch = $2), '{}')`),
 		unbatchStrays:   q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches WHERE writer = $1 AND pos <= $2 AND pos <> ALL($3::bigint[])), '{}')`),
 		// Whoever marks a member dead does this for it. What an operator marked in a transaction that did not see its last commit is found here.
 		unbatchOrphans: q(`SELECT sagaz.unbatch(ARRAY(SELECT pos FROM sagaz.outbox_batches

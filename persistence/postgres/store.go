@@ -46,6 +46,7 @@ type Store struct {
 	snapshots   commitArgs // likewise, by checkpoints' lock
 
 	batches  openBatches
+	doubt    atomic.Int64        // the number of the commit whose outcome is unknown; 0: there is none
 	settling *semaphore.Weighted // see unbatch
 	// reconnected says that the outbox has a new connection. See unbatchStrays.
 	reconnected atomic.Bool
@@ -104,6 +105,18 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 func (s *Store) entered(member int64) {
 	s.member.Store(member)
 	s.batches.reset()
+	s.doubt.Store(0)
+}
+
+// sweep clears up behind dead members, in the transaction of one that joins.
+func (s *Store) sweep(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, s.sql.sweep); err != nil {
+		return fmt.Errorf("sweep members: %w", err)
+	}
+	if _, err := tx.Exec(ctx, s.sql.unbatchOrphans); err != nil {
+		return fmt.Errorf("make rows of the messages of dead members: %w", err)
+	}
+	return nil
 }
 
 // connecting prepares a session of the outbox: it has the name of the member that uses it.

@@ -34,23 +34,17 @@ func (s *Store) unbatch(ctx context.Context, which selection) error {
 	return nil
 }
 
-// unbatchNumbered makes rows of the batch of that number, if the member has written it, whether it is known here or not.
+// unbatchNumbered makes rows of the messages of a commit whose outcome was unknown, if it came through. Nobody else knows of its batch.
 func (s *Store) unbatchNumbered(ctx context.Context, writer, number int64) error {
-	if err := s.settling.Acquire(ctx, shares); err != nil {
-		return err
-	}
-	defer s.settling.Release(shares)
-	batches, sent := s.batches.moveNumbered(number)
-	if _, err := s.outbox.Exec(ctx, s.sql.unbatchNumbered, writer, number, sent); err != nil {
+	if _, err := s.outbox.Exec(ctx, s.sql.unbatchNumbered, writer, number); err != nil {
 		return fmt.Errorf("make rows of the messages of batch %d: %w", number, err)
 	}
-	s.batches.forget(batches)
 	return nil
 }
 
 // unbatchLanes makes rows of what the batches hold of these lanes, before somebody else reads them. A commit of unknown outcome may hold more.
 func (s *Store) unbatchLanes(ctx context.Context, lanes []int) error {
-	if number := s.batches.doubted(); number != 0 {
+	if number := s.doubt.Load(); number != 0 {
 		if err := s.unbatchNumbered(ctx, s.member.Load(), number); err != nil {
 			return err
 		}
@@ -60,10 +54,7 @@ func (s *Store) unbatchLanes(ctx context.Context, lanes []int) error {
 
 // unbatchOld makes rows of what has waited for long.
 func (s *Store) unbatchOld(ctx context.Context, now time.Time) error {
-	if last := s.batches.old(now); last != 0 {
-		return s.unbatch(ctx, upTo(last))
-	}
-	return nil
+	return s.unbatch(ctx, before(now.Add(-maxOpenFor)))
 }
 
 // unbatchStrays makes rows of batches that were deleted and are there again: a deletion does not wait for the disk, and a crash of the server takes it back. It

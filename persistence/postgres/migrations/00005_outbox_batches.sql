@@ -57,7 +57,7 @@ $$;
 -- +goose StatementBegin
 CREATE FUNCTION unbatch_dead() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM unbatch(ARRAY(SELECT pos FROM outbox_batches WHERE writer = NEW.id ORDER BY pos), '{}');
+    PERFORM unbatch(ARRAY(SELECT pos FROM outbox_batches WHERE writer = NEW.id), '{}');
     RETURN NULL;
 END
 $$;
@@ -65,7 +65,7 @@ $$;
 CREATE TRIGGER unbatch AFTER UPDATE OF alive ON members FOR EACH ROW WHEN (OLD.alive AND NOT NEW.alive) EXECUTE FUNCTION unbatch_dead();
 
 -- +goose Down
-SELECT unbatch(ARRAY(SELECT pos FROM outbox_batches ORDER BY pos), '{}');
+SELECT unbatch(ARRAY(SELECT pos FROM outbox_batches), '{}');
 DROP TRIGGER unbatch ON members;
 DROP FUNCTION unbatch_dead();
 DROP FUNCTION unbatch(bigint[], bigint[]);
