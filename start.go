@@ -36,7 +36,8 @@ func (t Tags) applyStart(s *sagazpb.StartSaga) { s.Tags = t }
 
 // Start makes a saga and returns once it is stored: from then on it will end. The id is 1–200 bytes of printable UTF-8; empty means "make one"
 // (a UUIDv7; in a cluster one that belongs to this node while it is not busy, which makes the fastest start). The same id with an equal input returns
-// the same saga. Errors: ErrIDInUse, ErrInvalid, ErrUnknownDefinition, and the retryable ErrOverloaded, ErrUnavailable and ErrClosed; after these, as after an ended ctx, the saga may have been started: try again with the same id.
+// the same saga, also if that is of another version of the definition. Errors: ErrIDInUse, ErrInvalid, ErrUnknownDefinition, and the retryable
+// ErrOverloaded, ErrUnavailable and ErrClosed; after these, as after an ended ctx, the saga may have been started: try again with the same id.
 func (d *Definition[In, Out]) Start(ctx context.Context, n *Node, id string, in In, opts ...StartOption) (*Saga[Out], error) {
 	start, err := d.prepare(n, id, in, opts)
 	if err != nil {

@@ -61,7 +61,7 @@ func TestSagasDoNotWaitForAClockThatWentBack(t *testing.T) {
 		tried <- struct{}{}
 		return nil, errors.New("not yet")
 	})
-	start := &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: &sagazpb.StartSaga{SagaId: "s", Fingerprint: p.Fingerprint(), Input: []byte("{}")}}}
+	start := &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: &sagazpb.StartSaga{SagaId: "s", Fingerprint: p.Fingerprint(), Definition: p.Name, Input: []byte("{}")}}}
 	resp, err := rt.Request(t.Context(), "s", start, 0)
 	require.NoError(t, err)
 	require.Equal(t, sagazpb.Refusal_REFUSAL_NONE, resp.Refusal, resp.Text)

@@ -63,12 +63,13 @@ func (s *Saga) startFailed(err error) {
 	s.release = true
 }
 
-// answerStart answers a start under an id that is taken: the same definition and an equal input mean the same saga.
+// answerStart answers a start under an id that is taken: the same definition, of whichever version, and an equal input mean the same saga. Names are compared,
+// for this node may not know the version that the caller asked for: it may have taken an older one in its place, and the answer to that was lost.
 func (s *Saga) answerStart(r *request) {
 	in := r.GetStart()
 	answer := &sagazpb.SagaResponse{RequestId: r.RequestId, Existing: !mutant.On("duplicate-start-as-new")}
 	switch {
-	case !bytes.Equal(in.Fingerprint, s.state.Fingerprint) && !s.sameName(in.Fingerprint):
+	case in.Definition != s.state.Definition:
 		answer.Refusal = sagazpb.Refusal_REFUSAL_ID_IN_USE
 		answer.Text = fmt.Sprintf("saga %s exists already, of definition %s", s.tenant.ID, s.state.Definition)
 	case !bytes.Equal(in.Input, s.state.Input):
@@ -77,10 +78,4 @@ func (s *Saga) answerStart(r *request) {
 	}
 	r.answer(answer)
 	s.rest()
-}
-
-// sameName says whether a start by a newer version of the definition means the saga that an older one began.
-func (s *Saga) sameName(fingerprint []byte) bool {
-	def, ok := s.host.Definition(fingerprint)
-	return ok && def.Plan.Name == s.state.Definition
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -24,8 +25,11 @@ type stand struct {
 	wake time.Time
 }
 
-func (b *stand) Moment() machine.Moment                           { return machine.Moment{Now: b.now} }
-func (b *stand) Definition([]byte) (Definition, bool)             { return b.def, true }
+func (b *stand) Moment() machine.Moment { return machine.Moment{Now: b.now} }
+
+func (b *stand) Definition(f []byte) (Definition, bool) {
+	return b.def, bytes.Equal(f, b.def.Plan.Fingerprint())
+}
 func (b *stand) Startable(*sagazpb.StartSaga) (Definition, error) { return b.def, nil }
 func (b *stand) Load(string, func(*persistence.Record, error))    { b.note("load") }
 func (b *stand) Reread(int)                                       { b.note("reread") }
@@ -107,6 +111,32 @@ func TestASagaThatIsAwaitedOnItsWayToSleepKeepsItsAlarm(t *testing.T) {
 		b.now = b.now.Add(time.Hour)
 		s.Receive(Tick())
 		require.Contains(t, b.asked, "commit", name)
+	}
+}
+
+// A node that does not know the version it is asked for may have begun an older one: when it is asked again, that is the same saga.
+func TestAStartOfAnotherVersionIsTheSameSaga(t *testing.T) {
+	t.Parallel()
+	for name, is := range map[string]struct {
+		in      *sagazpb.StartSaga
+		refused sagazpb.Refusal
+	}{
+		"the same":           {in: &sagazpb.StartSaga{Definition: "d", DefinitionVersion: 1}},
+		"a newer version":    {in: &sagazpb.StartSaga{Definition: "d", DefinitionVersion: 2, Fingerprint: []byte("unknown here")}},
+		"another definition": {in: &sagazpb.StartSaga{Definition: "e", DefinitionVersion: 1}, refused: sagazpb.Refusal_REFUSAL_ID_IN_USE},
+		"another input":      {in: &sagazpb.StartSaga{Definition: "d", DefinitionVersion: 1, Input: []byte("1")}, refused: sagazpb.Refusal_REFUSAL_ID_IN_USE},
+	} {
+		b, rec := waits(t, true)
+		s := MakeSaga(b, b, &Tenant{ID: "s"})
+		s.Recovered(rec)
+		var answer *sagazpb.SagaResponse
+		s.Receive(&routed{msg: &request{
+			SagaRequest: &sagazpb.SagaRequest{RequestId: 7, Request: &sagazpb.SagaRequest_Start{Start: is.in}},
+			answer:      func(r *sagazpb.SagaResponse) { answer = r },
+		}})
+		require.NotNil(t, answer, name)
+		require.True(t, answer.Existing, name)
+		require.Equal(t, is.refused, answer.Refusal, name)
 	}
 }
 

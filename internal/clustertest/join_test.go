@@ -8,13 +8,17 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sagaz/sagaz/messages/sagazpb"
 )
 
 func TestWhoIsNotLetIn(t *testing.T) {
@@ -148,6 +152,16 @@ func TestTwoVersionsSideBySide(t *testing.T) {
 	f.settled(old, newer)
 	half := f.load("--walk", "2", "--concurrency", "1")
 	require.Equal(t, 1, version(half, half.await("started ")), "a version that not every node knows is not started")
+
+	// Asked for once more it is the same saga, also where the older version was begun by a node that does not know the newer one.
+	for i, owner := range []*member{old, newer} {
+		id := f.idOf(owner, fmt.Sprintf("again-%d-", i))
+		for _, existing := range []bool{false, true} {
+			started, err := newer.client().Start(context.Background(), connect.NewRequest(&sagazpb.StartRequest{Definition: "walk", Id: id}))
+			require.NoError(t, err)
+			require.Equal(t, existing, started.Msg.Existing)
+		}
+	}
 
 	old.drain()
 	f.settled(newer)

@@ -57,7 +57,7 @@ func TestANodeOnAFullDisk(t *testing.T) {
 	})
 	require.NoError(t, err)
 	start := func(id string, patience time.Duration) (*sagazpb.SagaResponse, error) {
-		in := &sagazpb.StartSaga{SagaId: id, Fingerprint: p.Fingerprint(), Input: []byte("{}")}
+		in := &sagazpb.StartSaga{SagaId: id, Fingerprint: p.Fingerprint(), Definition: p.Name, Input: []byte("{}")}
 		return rt.Request(t.Context(), id, &sagazpb.SagaRequest{Request: &sagazpb.SagaRequest_Start{Start: in}}, patience)
 	}
 	confirmed := []string{"one", "two"}
