@@ -167,7 +167,11 @@ func (e Event) Encode() ([]byte, error) {
 
 // Decode is the inverse of Encode.
 func Decode(topic string, data []byte) (Event, error) {
-	m := &sagazpb.CloudEvent{}
+	return decode(topic, data, &sagazpb.CloudEvent{})
+}
+
+// decode decodes by way of m, of which nothing is left.
+func decode(topic string, data []byte, m *sagazpb.CloudEvent) (Event, error) {
 	if err := proto.Unmarshal(data, m); err != nil {
 		return Event{}, fmt.Errorf("decode an event of topic %s: %w", topic, err)
 	}

@@ -156,10 +156,10 @@ func (r *Relay) Offer(rows []messages.Outgoing) {
 // or until ctx ends; then what was sent may be sent once more by the lane's next owner.
 func (r *Relay) Close(ctx context.Context, lane int) error {
 	r.mu.Lock()
-	w := r.release(lane)
+	done := r.release(lane)
 	r.opts.Metrics.SetLanes(r.courier.Lanes())
 	r.mu.Unlock()
-	if err := r.await(ctx, w, lane); err != nil {
+	if err := r.await(ctx, done, lane); err != nil {
 		return err
 	}
 	return r.delete(ctx)
@@ -187,7 +187,7 @@ func (r *Relay) draining() bool {
 // Shutdown closes every lane and stops the relay. It is bounded by ctx, and idempotent.
 func (r *Relay) Shutdown(ctx context.Context) error {
 	r.mu.Lock()
-	working := map[int]*worker{}
+	working := map[int]<-chan struct{}{}
 	for lane := range r.courier.lanes {
 		working[lane] = r.release(lane)
 	}
@@ -196,8 +196,8 @@ func (r *Relay) Shutdown(ctx context.Context) error {
 	r.tellHeld()
 	r.mu.Unlock()
 	stuck := 0
-	for lane, w := range working {
-		if r.await(ctx, w, lane) != nil {
+	for lane, done := range working {
+		if r.await(ctx, done, lane) != nil {
 			stuck++
 		}
 	}
@@ -213,24 +213,23 @@ func (r *Relay) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// release closes a lane and returns its worker, nil if it has none.
-func (r *Relay) release(lane int) *worker {
+// release closes a lane and returns what is closed when its worker has ended, nil if it has none.
+func (r *Relay) release(lane int) (done <-chan struct{}) {
 	r.courier.Close(lane)
 	delete(r.failing, lane)
-	w := r.workers[lane]
-	delete(r.workers, lane)
-	if w != nil {
-		close(w.stop)
+	if w := r.workers[lane]; w != nil {
+		done = w.release()
 	}
-	return w
+	delete(r.workers, lane)
+	return done
 }
 
-func (r *Relay) await(ctx context.Context, w *worker, lane int) error {
-	if w == nil {
+func (r *Relay) await(ctx context.Context, done <-chan struct{}, lane int) error {
+	if done == nil {
 		return nil
 	}
 	select {
-	case <-w.done:
+	case <-done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("lane %d: the publisher has not returned: %w", lane, context.Cause(ctx))

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/telemetry"
 )
 
@@ -12,7 +13,7 @@ func (r *Relay) wake(lane int) {
 	if r.workers[lane] != nil || !r.courier.Busy(lane) {
 		return
 	}
-	w := &worker{relay: r, lane: lane, stop: make(chan struct{}), done: make(chan struct{})}
+	w := &worker{relay: r, lane: lane}
 	r.workers[lane] = w
 	r.woken = append(r.woken, w)
 }
@@ -75,8 +76,8 @@ func (r *Relay) ask(team []*worker) []*worker {
 	now := r.opts.Now()
 	busy := team[:0]
 	for _, w := range team {
-		if w.closed() {
-			close(w.done)
+		if w.closed {
+			w.end()
 			continue
 		}
 		if w.step.Kind == Rest {
@@ -85,10 +86,12 @@ func (r *Relay) ask(team []*worker) []*worker {
 		switch w.step.Kind {
 		case Rest:
 			delete(r.workers, w.lane)
-			close(w.done)
+			w.end()
 			continue
 		case Publish:
 			w.since = now
+		default:
+			w.stoppable()
 		}
 		busy = append(busy, w)
 	}
@@ -124,8 +127,12 @@ func (r *Relay) together(team []*worker) []*worker {
 // publish gives what a team has to send to the publisher and takes the outcome. It returns who goes on. An error of a call for several lanes does not say whose
 // it is: each of them tries on its own, and finds out.
 func (r *Relay) publish(team []*worker) []*worker {
-	topic, run := team[0].step.Messages[0].Topic, team[0].step.Messages
-	for _, w := range team[1:] {
+	count := 0
+	for _, w := range team {
+		count += len(w.step.Messages)
+	}
+	topic, run := team[0].step.Messages[0].Topic, make([]messages.Outgoing, 0, count)
+	for _, w := range team {
 		run = append(run, w.step.Messages...)
 	}
 	err := give(r.pub, topic, run)

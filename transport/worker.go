@@ -9,24 +9,43 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/sagaz/sagaz/messages"
+	"github.com/sagaz/sagaz/messages/sagazpb"
 )
 
-// worker is a lane at work. It lives until the lane rests or is closed.
+// worker is a lane at work. It lives until the lane rests or is closed. Under load lanes come to work thousands of times a second, hardly ever with anything but
+// messages to send, and nobody waits for their end: so the channels are made when they are needed.
 type worker struct {
 	relay *Relay
 	lane  int
-	stop  chan struct{} // closed when the lane is
-	done  chan struct{}
-	step  Step      // what it has been told to do, and has not done
-	since time.Time // of the call of the publisher that is under way; under the relay's mu
+	step  Step // what it has been told to do, and has not done
+
+	// Guarded by the relay's mu.
+	since  time.Time // of the call of the publisher that is under way
+	closed bool      // the lane is
+	stop   chan struct{}
+	done   chan struct{}
 }
 
-func (w *worker) closed() bool {
-	select {
-	case <-w.stop:
-		return true
-	default:
-		return false
+// stoppable makes sure that what the worker waits for ends with the lane. The caller holds mu.
+func (w *worker) stoppable() {
+	if w.stop == nil {
+		w.stop = make(chan struct{})
+	}
+}
+
+// release tells the worker that the lane is closed, and returns what is closed at its end. The caller holds mu.
+func (w *worker) release() (done <-chan struct{}) {
+	w.closed, w.done = true, make(chan struct{})
+	if w.stop != nil {
+		close(w.stop)
+	}
+	return w.done
+}
+
+// end tells whoever waits that nothing more is done. The caller holds mu.
+func (w *worker) end() {
+	if w.done != nil {
+		close(w.done)
 	}
 }
 
@@ -56,9 +75,9 @@ func give(pub Publisher, topic string, run []messages.Outgoing) (err error) {
 			err = fmt.Errorf("the publisher panicked: %v", v)
 		}
 	}()
-	events := make([]Event, len(run))
+	events, m := make([]Event, len(run)), &sagazpb.CloudEvent{}
 	for i := range run {
-		if events[i], err = Decode(topic, run[i].Data); err != nil {
+		if events[i], err = decode(topic, run[i].Data, m); err != nil {
 			return Refuse(err)
 		}
 	}
