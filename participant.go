@@ -24,6 +24,7 @@ type Participant struct {
 	queueLimit  int
 	pool        *pgxpool.Pool
 	db          *sql.DB
+	retention   time.Duration // of what the inbox remembers; 0: for ever
 	via         *via
 	handlers    map[string]actors.HandlerFunc
 	metrics     atomic.Pointer[telemetry.Metrics] // of the node that serves it
@@ -36,7 +37,7 @@ type need struct {
 	given                  func() bool
 }
 
-// ParticipantOption tunes a participant: Concurrency, QueueLimit, Inbox, SQLInbox, Via.
+// ParticipantOption tunes a participant: Concurrency, QueueLimit, Inbox, SQLInbox, InboxRetention, Via.
 type ParticipantOption interface {
 	applyParticipant(*Participant)
 }
@@ -66,6 +67,15 @@ func SQLInbox(db *sql.DB) ParticipantOption {
 	return participantOption(func(p *Participant) { p.db = db })
 }
 
+// InboxRetention is how long the inbox remembers that a command was handled, at least an hour; nodes that serve the participant delete what is older, every minute.
+// A command that comes again later has its effect again: keep records longer than any saga may run, with its retries by hand. By default they are kept for ever.
+func InboxRetention(d time.Duration) ParticipantOption {
+	return participantOption(func(p *Participant) { p.retention = d })
+}
+
+// minInboxRetention is longer than commands are on their way.
+const minInboxRetention = time.Hour
+
 // NewParticipant makes a participant of that name: the part of its commands' names before the first dot. It panics on
 // a name or an option that cannot be right.
 func NewParticipant(name string, opts ...ParticipantOption) *Participant {
@@ -81,6 +91,12 @@ func NewParticipant(name string, opts ...ParticipantOption) *Participant {
 	}
 	if p.queueLimit < 0 {
 		p.refuse("queue limit %d is negative", p.queueLimit)
+	}
+	if p.retention != 0 && p.retention < minInboxRetention {
+		p.refuse("an inbox retention of %s: at least %s, and longer than any saga may run", p.retention, minInboxRetention)
+	}
+	if p.retention != 0 && p.pool == nil && p.db == nil {
+		p.refuse("an inbox retention, and no inbox: give it Inbox or SQLInbox too")
 	}
 	if p.via != nil {
 		if err := p.via.check(); err != nil {
@@ -178,7 +194,11 @@ func encodeReply[R any](c *sagazpb.Command, r R) ([]byte, error) {
 
 // runtime is the participant as a node serves it.
 func (p *Participant) runtime() actors.Participant {
-	return actors.Participant{Name: p.name, Concurrency: p.concurrency, QueueLimit: p.queueLimit, Handlers: p.handlers}
+	served := actors.Participant{Name: p.name, Concurrency: p.concurrency, QueueLimit: p.queueLimit, Handlers: p.handlers}
+	if p.retention > 0 {
+		served.Forget = p.forget
+	}
+	return served
 }
 
 // check refuses, when a node opens, handlers whose option is missing.

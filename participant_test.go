@@ -46,6 +46,10 @@ func TestParticipantRefuses(t *testing.T) {
 	require.PanicsWithValue(t, "sagaz: a participant has an empty name", func() { NewParticipant("") })
 	require.PanicsWithValue(t, "sagaz: participant p: a concurrency of 0 runs no handler: at least 1", func() { NewParticipant("p", Concurrency(0)) })
 	require.PanicsWithValue(t, "sagaz: participant p: queue limit -1 is negative", func() { NewParticipant("p", QueueLimit(-1)) })
+	require.PanicsWithValue(t, "sagaz: participant p: an inbox retention of 1m0s: at least 1h0m0s, and longer than any saga may run", func() {
+		NewParticipant("p", SQLInbox(&sql.DB{}), InboxRetention(time.Minute))
+	})
+	require.PanicsWithValue(t, "sagaz: participant p: an inbox retention, and no inbox: give it Inbox or SQLInbox too", func() { NewParticipant("p", InboxRetention(48*time.Hour)) })
 }
 
 func TestParticipantDefaults(t *testing.T) {

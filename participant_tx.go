@@ -102,6 +102,35 @@ func dialect(db *sql.DB) inbox.Dialect {
 	return inbox.Postgres
 }
 
+// forget deletes what the participant's inboxes remember from before now and its retention.
+func (p *Participant) forget(ctx context.Context, now time.Time) error {
+	before := now.Add(-p.retention)
+	if p.pool != nil {
+		err := inPages(func() (int64, error) { return inbox.DeleteOlder(ctx, p.pool, p.name, before, forgetPage) })
+		if err != nil {
+			return err
+		}
+	}
+	if p.db != nil {
+		return inPages(func() (int64, error) {
+			return inbox.DeleteOlderSQL(ctx, p.db, dialect(p.db), p.name, before, forgetPage)
+		})
+	}
+	return nil
+}
+
+// forgetPage is how many records one statement deletes.
+const forgetPage = 1000
+
+// inPages deletes until a page is not full.
+func inPages(page func() (int64, error)) error {
+	for {
+		if n, err := page(); err != nil || n < forgetPage {
+			return err
+		}
+	}
+}
+
 // migrate makes the tables of the participant's inboxes unless they are there.
 func (p *Participant) migrate(ctx context.Context) error {
 	if p.pool != nil {

@@ -38,6 +38,13 @@ func startBackground(rt *Runtime) *background {
 		b.wg.Go(func() { b.every(ctx, surveyEvery, b.survey) })
 	}
 	b.wg.Go(func() { b.every(ctx, retentionEvery, b.forget) })
+	for _, p := range rt.cfg.Participants {
+		if p.Forget != nil && !rt.cfg.Paused {
+			b.wg.Go(func() {
+				b.every(ctx, retentionEvery, func(ctx context.Context) error { return p.Forget(ctx, rt.cfg.Clock.Now()) })
+			})
+		}
+	}
 	if rt.cfg.Retention > 0 {
 		b.wg.Go(func() { b.every(ctx, retentionEvery, b.retain) })
 	}

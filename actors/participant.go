@@ -23,6 +23,9 @@ type Participant struct {
 	Metrics     *telemetry.Participant // nil: nothing is counted
 	Tracer      *telemetry.Tracer      // nil: handlers have no span of their own
 	Spawn       func(func())           // runs a worker on a goroutine of its own; nil: a new one
+
+	// Forget deletes what the participant need not remember any more. It is called now and then, for as long as the participant is served. nil: it remembers all.
+	Forget func(ctx context.Context, now time.Time) error
 }
 
 // RejectedError says that a command was not and will not be done.

@@ -26,7 +26,7 @@ type effect func(name string) error
 type backend struct {
 	handle  func(ctx context.Context, c Command, fn func(write effect) ([]byte, error)) (Verdict, error)
 	migrate func(ctx context.Context) error
-	older   func(ctx context.Context, before time.Time, limit int) (int64, error)
+	older   func(ctx context.Context, participant string, before time.Time, limit int) (int64, error)
 	count   func(t *testing.T, query string) int
 	// waiting says whether some transaction waits for another one; nil where that cannot be seen
 	waiting func(t *testing.T) bool
@@ -80,8 +80,8 @@ func openPgx(t *testing.T) backend {
 			})
 		},
 		migrate: func(ctx context.Context) error { return Migrate(ctx, pool) },
-		older: func(ctx context.Context, before time.Time, limit int) (int64, error) {
-			return DeleteOlder(ctx, pool, before, limit)
+		older: func(ctx context.Context, participant string, before time.Time, limit int) (int64, error) {
+			return DeleteOlder(ctx, pool, participant, before, limit)
 		},
 		count:   count,
 		waiting: func(t *testing.T) bool { return count(t, waitingLocks) > 0 },
@@ -122,8 +122,8 @@ func openSQL(t *testing.T, db *sql.DB, d Dialect) backend {
 			})
 		},
 		migrate: func(ctx context.Context) error { return MigrateSQL(ctx, db, d) },
-		older: func(ctx context.Context, before time.Time, limit int) (int64, error) {
-			return DeleteOlderSQL(ctx, db, d, before, limit)
+		older: func(ctx context.Context, participant string, before time.Time, limit int) (int64, error) {
+			return DeleteOlderSQL(ctx, db, d, participant, before, limit)
 		},
 		count: func(t *testing.T, query string) (n int) {
 			require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(&n))

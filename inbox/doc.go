@@ -9,5 +9,6 @@
 // recognised is refused.
 //
 // Migrate makes the tables, in the first schema of the search path. DeleteOlder keeps that of commands small: a record has to be kept for as long as its command may
-// still arrive, so keep records longer than any saga may run. Maintain does it for messages; the middleware calls it.
+// still arrive, so keep records longer than any saga may run; a node calls it for a participant with sagaz.InboxRetention. Maintain does it for messages; the
+// middleware calls it.
 package inbox

@@ -174,11 +174,14 @@ func TestDeleteOlder(t *testing.T) {
 			require.NoError(t, err)
 		}
 
-		n, err := b.older(t.Context(), time.Now().Add(-time.Minute), 10)
+		n, err := b.older(t.Context(), "inventory", time.Now().Add(-time.Minute), 10)
 		require.NoError(t, err)
 		require.Zero(t, n, "young records stay")
+		n, err = b.older(t.Context(), "payment", time.Now().Add(time.Minute), 10)
+		require.NoError(t, err)
+		require.Zero(t, n, "so do those of others")
 		for _, want := range []int64{3, 2, 0} {
-			n, err = b.older(t.Context(), time.Now().Add(time.Minute), 3)
+			n, err = b.older(t.Context(), "inventory", time.Now().Add(time.Minute), 3)
 			require.NoError(t, err)
 			require.Equal(t, want, n)
 		}

@@ -36,12 +36,12 @@ CREATE TABLE IF NOT EXISTS sagaz_handled_commands (
 	handled_at  timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (participant, key)
 );
-CREATE INDEX IF NOT EXISTS sagaz_handled_commands_handled_at ON sagaz_handled_commands (handled_at);`,
+CREATE INDEX IF NOT EXISTS sagaz_handled_commands_by_age ON sagaz_handled_commands (participant, handled_at);`,
 	insert:   `INSERT INTO sagaz_handled_commands (participant, key, outcome) VALUES ($1, $2, $3) ON CONFLICT (participant, key) DO NOTHING`,
 	find:     `SELECT outcome, reply FROM sagaz_handled_commands WHERE participant = $1 AND key = $2`,
 	setReply: `UPDATE sagaz_handled_commands SET reply = $3 WHERE participant = $1 AND key = $2`,
 	deleteOlder: `DELETE FROM sagaz_handled_commands WHERE (participant, key) IN (
-	SELECT participant, key FROM sagaz_handled_commands WHERE handled_at < $1 ORDER BY handled_at LIMIT $2)`,
+	SELECT participant, key FROM sagaz_handled_commands WHERE participant = $1 AND handled_at < $2 ORDER BY handled_at LIMIT $3)`,
 }
 
 var sqliteStatements = statements{
@@ -55,12 +55,12 @@ CREATE TABLE IF NOT EXISTS sagaz_handled_commands (
 	handled_at  INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
 	PRIMARY KEY (participant, key)
 );
-CREATE INDEX IF NOT EXISTS sagaz_handled_commands_handled_at ON sagaz_handled_commands (handled_at);`,
+CREATE INDEX IF NOT EXISTS sagaz_handled_commands_by_age ON sagaz_handled_commands (participant, handled_at);`,
 	insert:   `INSERT INTO sagaz_handled_commands (participant, key, outcome) VALUES (?1, ?2, ?3) ON CONFLICT (participant, key) DO NOTHING`,
 	find:     `SELECT outcome, reply FROM sagaz_handled_commands WHERE participant = ?1 AND key = ?2`,
 	setReply: `UPDATE sagaz_handled_commands SET reply = ?3 WHERE participant = ?1 AND key = ?2`,
 	deleteOlder: `DELETE FROM sagaz_handled_commands WHERE (participant, key) IN (
-	SELECT participant, key FROM sagaz_handled_commands WHERE handled_at < ?1 ORDER BY handled_at LIMIT ?2)`,
+	SELECT participant, key FROM sagaz_handled_commands WHERE participant = ?1 AND handled_at < ?2 ORDER BY handled_at LIMIT ?3)`,
 }
 
 func (d Dialect) validate() error {

@@ -18,8 +18,16 @@ type halfLoad struct {
 	rate   float64       // sagas/s; 0: half of what the rounds with NATS reached
 }
 
+// atHalfLoad measures with a broker that takes everything at once, which shows the node's own part, and with NATS.
+func atHalfLoad(ctx context.Context, w *workload, nats transport.Publisher, half halfLoad) error {
+	if err := latency(ctx, w, "at once", nowhere{}, half); err != nil {
+		return err
+	}
+	return latency(ctx, w, "nats", nats, half)
+}
+
 // latency starts sagas at a steady rate and measures from commit to confirmation. What comes in the first second, while connections and buffers are made, is not counted.
-func latency(ctx context.Context, w *workload, pub transport.Publisher, half halfLoad) error {
+func latency(ctx context.Context, w *workload, broker string, pub transport.Publisher, half halfLoad) error {
 	const warm = time.Second
 	var mu sync.Mutex
 	var took []time.Duration
@@ -46,8 +54,8 @@ func latency(ctx context.Context, w *workload, pub transport.Publisher, half hal
 	defer mu.Unlock()
 	slices.Sort(took)
 	n := len(took)
-	fmt.Printf("half load    %9.0f sagas/s, commit to confirmation p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms; %d from memory, %d from the table\n",
-		half.rate, ms(took[n/2]), ms(took[n*99/100]), ms(took[n*999/1000]), ms(took[n-1]), s.Optimistic, s.Read)
+	fmt.Printf("half load    %9.0f sagas/s, %s, commit to confirmation p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms; %d from memory, %d from the table\n",
+		half.rate, broker, ms(took[n/2]), ms(took[n*99/100]), ms(took[n*999/1000]), ms(took[n-1]), s.Optimistic, s.Read)
 	return nil
 }
 

@@ -79,7 +79,7 @@ func run(ctx context.Context, store string, effects bool, sagas, concurrency, ro
 		}
 	}
 	if rounds == 0 && half.rate > 0 {
-		return latency(ctx, w, b.Publisher, half)
+		return atHalfLoad(ctx, w, b.Publisher, half)
 	}
 	if rounds == 0 {
 		return drain(ctx, w, b.Publisher, sagas, concurrency, profiles)
@@ -93,7 +93,7 @@ func run(ctx context.Context, store string, effects bool, sagas, concurrency, ro
 	if half.rate == 0 {
 		half.rate = median(best["nats"], figures.perSecond) / 2
 	}
-	if err := latency(ctx, w, b.Publisher, half); err != nil {
+	if err := atHalfLoad(ctx, w, b.Publisher, half); err != nil {
 		return err
 	}
 	if err := drain(ctx, w, b.Publisher, sagas, concurrency, profiles); err != nil {
