@@ -40,6 +40,9 @@ func bench(ctx context.Context) error {
 	if *store == "" {
 		return fmt.Errorf("no store: give -store, or run make bench")
 	}
+	if *rounds < 1 {
+		return fmt.Errorf("-rounds %d: at least 1; -sagas 0 measures no rates", *rounds)
+	}
 	if *profile != "" {
 		f, err := os.Create(*profile)
 		if err != nil {

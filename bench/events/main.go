@@ -32,6 +32,10 @@ func main() {
 	rate := flag.Float64("rate", 0, "sagas/s that count as half load; 0: half of what the rounds with NATS reached")
 	profiles := flag.String("profiles", "", "write CPU profiles of the measurements into this directory, of the last round's each")
 	flag.Parse()
+	if *rounds < 0 || *sagas < 1 {
+		fmt.Fprintf(os.Stderr, "bench: -rounds %d and -sagas %d: at least 0 and 1\n", *rounds, *sagas)
+		os.Exit(2)
+	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	if err := run(context.Background(), *store, *effects, *sagas, *concurrency, *rounds, halfLoad{*steady, *rate}, *profiles); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
