@@ -102,33 +102,18 @@ func dialect(db *sql.DB) inbox.Dialect {
 	return inbox.Postgres
 }
 
-// forget deletes what the participant's inboxes remember from before now and its retention.
-func (p *Participant) forget(ctx context.Context, now time.Time) error {
+// forget deletes up to limit records from before now and the retention, in each of the participant's inboxes, and returns how many.
+func (p *Participant) forget(ctx context.Context, now time.Time, limit int) (int, error) {
 	before := now.Add(-p.retention)
+	var inPool, inDB int64
+	var err error
 	if p.pool != nil {
-		err := inPages(func() (int64, error) { return inbox.DeleteOlder(ctx, p.pool, p.name, before, forgetPage) })
-		if err != nil {
-			return err
-		}
+		inPool, err = inbox.DeleteOlder(ctx, p.pool, p.name, before, limit)
 	}
-	if p.db != nil {
-		return inPages(func() (int64, error) {
-			return inbox.DeleteOlderSQL(ctx, p.db, dialect(p.db), p.name, before, forgetPage)
-		})
+	if err == nil && p.db != nil {
+		inDB, err = inbox.DeleteOlderSQL(ctx, p.db, dialect(p.db), p.name, before, limit)
 	}
-	return nil
-}
-
-// forgetPage is how many records one statement deletes.
-const forgetPage = 1000
-
-// inPages deletes until a page is not full.
-func inPages(page func() (int64, error)) error {
-	for {
-		if n, err := page(); err != nil || n < forgetPage {
-			return err
-		}
-	}
+	return int(inPool + inDB), err
 }
 
 // migrate makes the tables of the participant's inboxes unless they are there.

@@ -40,9 +40,7 @@ func startBackground(rt *Runtime) *background {
 	b.wg.Go(func() { b.every(ctx, retentionEvery, b.forget) })
 	for _, p := range rt.cfg.Participants {
 		if p.Forget != nil && !rt.cfg.Paused {
-			b.wg.Go(func() {
-				b.every(ctx, retentionEvery, func(ctx context.Context) error { return p.Forget(ctx, rt.cfg.Clock.Now()) })
-			})
+			b.wg.Go(func() { b.every(ctx, retentionEvery, b.forgetOf(p)) })
 		}
 	}
 	if rt.cfg.Retention > 0 {
@@ -78,19 +76,32 @@ func (b *background) scan(ctx context.Context) error {
 
 // forget shortens the audit.
 func (b *background) forget(ctx context.Context) error {
-	for b.rt.open.get(0) != nil {
-		n, err := b.rt.cfg.Store.ForgetActions(ctx, b.rt.cfg.Clock.Now().Add(-auditRetention), retentionPage)
-		if err != nil || n < retentionPage {
-			return err
-		}
-	}
-	return nil
+	return inPages(b.hasFirst, func() (int, error) {
+		return b.rt.cfg.Store.ForgetActions(ctx, b.rt.cfg.Clock.Now().Add(-auditRetention), retentionPage)
+	})
 }
 
-// retain is the work of whoever has the first shard.
+// forgetOf returns the task that makes a participant forget.
+func (b *background) forgetOf(p Participant) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return inPages(func() bool { return ctx.Err() == nil }, func() (int, error) { return p.Forget(ctx, b.rt.cfg.Clock.Now(), retentionPage) })
+	}
+}
+
+// retain deletes sagas that ended long ago.
 func (b *background) retain(ctx context.Context) error {
-	for b.rt.open.get(0) != nil {
-		n, err := b.rt.cfg.Store.DeleteEnded(ctx, b.rt.cfg.Clock.Now().Add(-b.rt.cfg.Retention), retentionPage)
+	return inPages(b.hasFirst, func() (int, error) {
+		return b.rt.cfg.Store.DeleteEnded(ctx, b.rt.cfg.Clock.Now().Add(-b.rt.cfg.Retention), retentionPage)
+	})
+}
+
+// hasFirst says whether this node has the first shard: what one member does for all is its work.
+func (b *background) hasFirst() bool { return b.rt.open.get(0) != nil }
+
+// inPages deletes page after page, for as long as the node may, until one is not full.
+func inPages(may func() bool, page func() (int, error)) error {
+	for may() {
+		n, err := page()
 		if err != nil || n < retentionPage {
 			return err
 		}

@@ -24,8 +24,9 @@ type Participant struct {
 	Tracer      *telemetry.Tracer      // nil: handlers have no span of their own
 	Spawn       func(func())           // runs a worker on a goroutine of its own; nil: a new one
 
-	// Forget deletes what the participant need not remember any more. It is called now and then, for as long as the participant is served. nil: it remembers all.
-	Forget func(ctx context.Context, now time.Time) error
+	// Forget deletes about limit records of what the participant need not remember any more, and returns how many; fewer than limit: no more are left. It is called
+	// now and then, for as long as the participant is served. nil: it remembers all.
+	Forget func(ctx context.Context, now time.Time, limit int) (int, error)
 }
 
 // RejectedError says that a command was not and will not be done.

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sagaz/sagaz/messages"
 	"github.com/sagaz/sagaz/telemetry"
 )
 
@@ -127,12 +126,12 @@ func (r *Relay) together(team []*worker) []*worker {
 // publish gives what a team has to send to the publisher and takes the outcome. It returns who goes on. An error of a call for several lanes does not say whose
 // it is: each of them tries on its own, and finds out.
 func (r *Relay) publish(team []*worker) []*worker {
-	count := 0
-	for _, w := range team {
-		count += len(w.step.Messages)
+	topic, run, more := team[0].step.Messages[0].Topic, team[0].step.Messages, 0
+	for _, w := range team[1:] {
+		more += len(w.step.Messages)
 	}
-	topic, run := team[0].step.Messages[0].Topic, make([]messages.Outgoing, 0, count)
-	for _, w := range team {
+	run = slices.Grow(run, more)
+	for _, w := range team[1:] {
 		run = append(run, w.step.Messages...)
 	}
 	err := give(r.pub, topic, run)

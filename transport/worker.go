@@ -20,10 +20,10 @@ type worker struct {
 	step  Step // what it has been told to do, and has not done
 
 	// Guarded by the relay's mu.
-	since  time.Time // of the call of the publisher that is under way
-	closed bool      // the lane is
-	stop   chan struct{}
-	done   chan struct{}
+	since  time.Time     // of the call of the publisher that is under way
+	closed bool          // the lane is
+	stop   chan struct{} // closed when the lane is; nil: the worker waits for nothing that would outlast it
+	done   chan struct{} // closed when the worker has ended; nil: nobody waits for that
 }
 
 // stoppable makes sure that what the worker waits for ends with the lane. The caller holds mu.
