@@ -124,7 +124,11 @@ func (s *Store) readUnsent(ctx context.Context, publisher string, after messages
 // DeleteSent implements persistence.Outbox. It does not wait for the disk, and makes no commit of sagas wait behind it there: what a crash of the server
 // brings back is sent once more.
 func (s *Store) DeleteSent(ctx context.Context, publisher string, sent []messages.Mark) error {
-	err := s.deleteSent(ctx, publisher, sent)
+	// A statement whose answer was lost may still be running, and make rows of what is deleted now: it is waited for, by making rows once more.
+	err := s.unbatch(ctx, inDoubt)
+	if err == nil {
+		err = s.deleteSent(ctx, publisher, sent)
+	}
 	if err == nil {
 		err = s.unbatchOld(ctx, time.Now())
 	}

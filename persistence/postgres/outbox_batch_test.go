@@ -107,6 +107,35 @@ func TestBatchesBecomeRowsInTime(t *testing.T) {
 	require.Equal(t, 2, backlog[0].Messages)
 }
 
+// The answer to making rows was lost, and the statement still runs: it has not seen what is sent meanwhile, and must not bring it back.
+func TestWhatIsDeletedWhileRowsAreStillMadeStaysDeleted(t *testing.T) {
+	t.Parallel()
+	s := joinedStore(t)
+	b := &persistence.Batch{ID: 1, Entries: []persistence.Entry{{SagaID: "a", Version: 2}}, Outgoing: lanesOf(0, 7, 7, 8, 8)}
+	_, err := s.Commit(t.Context(), b)
+	require.NoError(t, err)
+	late, err := s.pool.Begin(t.Context())
+	require.NoError(t, err)
+	batches, sent := s.batches.move(everything)
+	_, err = late.Exec(t.Context(), s.sql.unbatch, batches, sent)
+	require.NoError(t, err)
+
+	deleted := make(chan error, 1)
+	go func() { deleted <- s.DeleteSent(t.Context(), "", []messages.Mark{{Lane: 7, Pos: b.Outgoing[0].Pos}}) }()
+	require.Eventually(t, func() bool {
+		var waits bool
+		require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+			WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waits))
+		return waits || len(deleted) > 0
+	}, 10*time.Second, time.Millisecond)
+	require.NoError(t, late.Commit(t.Context()))
+	require.NoError(t, <-deleted)
+	page, _, err := s.ReadUnsent(t.Context(), "", messages.Mark{Lane: 7}, 10, 1000)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+	require.Equal(t, b.Outgoing[1].Pos, page[0].Pos)
+}
+
 func joinedStore(t *testing.T) *Store {
 	s, err := Open(t.Context(), testpg.DSN(t), Options{Migrate: true})
 	require.NoError(t, err)
